@@ -1,0 +1,7 @@
+//! The cache.
+
+mod context;
+mod settings;
+
+pub(crate) use context::{CacheContext, Register};
+pub use settings::{CacheSettings, OnStale};

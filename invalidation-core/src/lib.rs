@@ -1,0 +1,29 @@
+//! Words, interfaces, node and cache of the `cache-invalidation` framework.
+
+mod cache;
+mod clock;
+mod error;
+mod lease;
+mod log;
+mod target;
+mod transport;
+mod words;
+
+pub use cache::{CacheSettings, OnStale};
+pub use clock::{Clock, ManualClock, NodeClock, Tick};
+pub use error::{BoxError, Error, ErrorKind, Retry};
+pub use lease::{Lease, Stale};
+pub use log::{
+    Completeness, InvalidationLog, JoinsLog, LogCapabilities, LogStatement, Page, Purged,
+    ReadConsistency, ReadRequest, ReadStart, SharedLog,
+};
+pub use target::InvalidationTarget;
+pub use transport::{
+    AckSink, Applied, CacheInvalidationTransport, Delivery, Destination, Frame, Outgoing,
+    PeerOutcome, Sender, SharedTransport, Signal, Subscription, TransportCapabilities,
+};
+pub use words::{
+    CacheKey, CacheName, ClusterName, Cursor, CursorError, Entry, EntryHash, GapReason,
+    Invalidation, KeyError, LogIdentity, LoggedEntry, NameError, NodeId, Nonce, Payload, Position,
+    Scope, Text,
+};
