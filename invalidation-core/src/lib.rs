@@ -3,8 +3,11 @@
 mod cache;
 mod clock;
 mod error;
+#[doc(hidden)]
+pub mod frame;
 mod lease;
 mod log;
+mod memory;
 mod target;
 mod transport;
 mod words;
