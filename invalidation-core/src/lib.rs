@@ -20,6 +20,10 @@ pub use log::{
     Completeness, InvalidationLog, JoinsLog, LogCapabilities, LogStatement, Page, Purged,
     ReadConsistency, ReadRequest, ReadStart, SharedLog,
 };
+pub use memory::{
+    FaultSwitch, LogFaults, MemoryHub, MemoryLog, MemorySnapshot, MemoryTransaction,
+    MemoryTransport, TransportFaults,
+};
 pub use target::InvalidationTarget;
 pub use transport::{
     AckSink, Applied, CacheInvalidationTransport, Delivery, Destination, Frame, Outgoing,
