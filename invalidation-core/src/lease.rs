@@ -159,14 +159,9 @@ impl LeaseState {
         self.changed.notify_waiters();
     }
 
-    /// Whether so many reads failed in a row that nobody waits for the log.
-    pub(crate) fn is_down(&self) -> bool {
-        self.failures.load(Ordering::Relaxed) >= DOWN_AFTER
-    }
-
-    /// Whether somebody waits for a read that has not begun yet.
+    /// Whether somebody waits for a read that has not been completed yet.
     pub(crate) fn wants_read(&self) -> bool {
-        self.wanted.load(Ordering::SeqCst) > self.begun.load(Ordering::SeqCst)
+        self.wanted.load(Ordering::SeqCst) > self.done.load(Ordering::SeqCst)
     }
 
     /// Asks the poller to read the log now.

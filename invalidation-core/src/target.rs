@@ -34,4 +34,8 @@ pub trait InvalidationTarget: Send + Sync + 'static {
     fn release(&self, scope: &Scope) {
         let _ = scope;
     }
+
+    /// Frees what can no longer be served. Called in the background about once a second, off the async
+    /// workers.
+    fn sweep(&self) {}
 }

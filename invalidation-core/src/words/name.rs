@@ -112,3 +112,10 @@ name!(
     ClusterName,
     "cluster"
 );
+
+impl CacheName {
+    /// Stands where a name was refused, until the builder says so.
+    pub(crate) fn placeholder() -> Self {
+        Self("?".into())
+    }
+}

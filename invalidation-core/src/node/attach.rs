@@ -1,0 +1,271 @@
+//! Caches of other libraries.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
+    time::Duration,
+};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::shared::Shared;
+use crate::{
+    error::BoxError,
+    lease::Lease,
+    observe,
+    target::InvalidationTarget,
+    words::{CacheName, Scope},
+};
+
+/// How long the node waits for an attached target before it goes on without it.
+const BOUND: Duration = Duration::from_millis(100);
+
+/// A cache of another library, attached to a node. Dropping it detaches the cache.
+#[must_use = "dropping it detaches the cache"]
+pub struct Attachment {
+    shared: Arc<Shared>,
+    name: CacheName,
+    lease: Lease,
+}
+
+impl Attachment {
+    pub(super) const fn new(shared: Arc<Shared>, name: CacheName, lease: Lease) -> Self {
+        Self {
+            shared,
+            name,
+            lease,
+        }
+    }
+
+    /// The right to serve values of this cache: check it before each lookup to have `P3`.
+    pub const fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// Its name.
+    pub const fn name(&self) -> &CacheName {
+        &self.name
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        self.shared.applier.forget(&self.name);
+    }
+}
+
+impl fmt::Debug for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attachment")
+            .field("name", &self.name)
+            .field("lease", &self.lease)
+            .finish()
+    }
+}
+
+/// Applies to a foreign target on a thread of its own, so that one that hangs blocks nobody for longer than
+/// [`BOUND`] and nobody else at all (`P9`). While it hangs its lease is suspended, and what comes
+/// meanwhile collapses to one flush.
+pub(super) struct Bounded {
+    work: Arc<Work>,
+}
+
+struct Work {
+    name: CacheName,
+    target: Arc<dyn InvalidationTarget>,
+    /// Guards the jobs; held for moments.
+    jobs: Mutex<Jobs>,
+    arrived: Condvar,
+    behind: Arc<AtomicBool>,
+}
+
+#[derive(Default)]
+struct Jobs {
+    queue: VecDeque<Job>,
+    /// Take this instead of the queue.
+    flush: bool,
+    ended: bool,
+}
+
+struct Job {
+    what: What,
+    done: SyncSender<()>,
+}
+
+enum What {
+    Apply(Scope),
+    Flush,
+    Quarantine(Scope),
+    Release(Scope),
+    Sweep,
+}
+
+impl Bounded {
+    /// Starts the thread. `behind` is set while the target lags.
+    pub(super) fn start(
+        name: CacheName,
+        target: Arc<dyn InvalidationTarget>,
+        behind: Arc<AtomicBool>,
+    ) -> std::io::Result<Self> {
+        let work = Arc::new(Work {
+            name,
+            target,
+            jobs: Mutex::default(),
+            arrived: Condvar::new(),
+            behind,
+        });
+        let worker = work.clone();
+        std::thread::Builder::new()
+            .name(format!("apply-{}", work.name))
+            .spawn(move || worker.run())?;
+        Ok(Self { work })
+    }
+
+    /// Hands a job over and waits for it, at most [`BOUND`].
+    fn run(&self, what: What) {
+        let Some(done) = self.work.hand_over(what) else {
+            return;
+        };
+        if done.recv_timeout(BOUND) == Err(RecvTimeoutError::Timeout) {
+            self.work.fall_behind();
+        }
+    }
+}
+
+impl Drop for Bounded {
+    fn drop(&mut self) {
+        self.work.jobs.lock().ended = true;
+        self.work.arrived.notify_one();
+    }
+}
+
+impl InvalidationTarget for Bounded {
+    fn apply(&self, scope: &Scope) -> Result<(), BoxError> {
+        self.run(What::Apply(scope.clone()));
+        Ok(())
+    }
+
+    fn flush(&self) {
+        self.run(What::Flush);
+    }
+
+    fn quarantine(&self, scope: &Scope) {
+        self.run(What::Quarantine(scope.clone()));
+    }
+
+    fn release(&self, scope: &Scope) {
+        self.run(What::Release(scope.clone()));
+    }
+
+    fn sweep(&self) {
+        self.run(What::Sweep);
+    }
+}
+
+impl Work {
+    /// `None` when the target lags: the job is covered by the flush that it will get.
+    fn hand_over(&self, what: What) -> Option<Receiver<()>> {
+        let mut jobs = self.jobs.lock();
+        let keeps_count = matches!(what, What::Quarantine(_) | What::Release(_));
+        let behind = self.behind.load(Ordering::Acquire);
+        let (done, heard) = sync_channel(1);
+        jobs.flush |= behind;
+        if behind && !keeps_count {
+            observe::widened("target_behind");
+        } else {
+            // Quarantines are counted, so they never collapse; there is one for each open transaction.
+            jobs.queue.push_back(Job { what, done });
+        }
+        self.arrived.notify_one();
+        (!behind).then_some(heard)
+    }
+
+    fn fall_behind(&self) {
+        let mut jobs = self.jobs.lock();
+        self.behind.store(true, Ordering::Release);
+        jobs.flush = true;
+        drop(jobs);
+        observe::target_failed(&self.name, "hang");
+    }
+
+    fn run(&self) {
+        loop {
+            let job = {
+                let mut jobs = self.jobs.lock();
+                loop {
+                    if jobs.ended {
+                        return;
+                    }
+                    if let Some(job) = jobs.queue.pop_front() {
+                        break Some(job);
+                    }
+                    if jobs.flush {
+                        jobs.flush = false;
+                        break None;
+                    }
+                    self.arrived.wait(&mut jobs);
+                }
+            };
+            match job {
+                Some(job) => self.work(job),
+                None => self.catch_up(),
+            }
+        }
+    }
+
+    fn work(&self, job: Job) {
+        let failed = match catch_unwind(AssertUnwindSafe(|| self.act(&job.what))) {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => {
+                tracing::error!(cache = %self.name, %error, "an attached target failed");
+                Some("error")
+            }
+            Err(_) => Some("panic"),
+        };
+        if let Some(reason) = failed {
+            observe::target_failed(&self.name, reason);
+            self.flush();
+        }
+        // Whoever waited may have given up.
+        let _ = job.done.try_send(());
+    }
+
+    fn act(&self, what: &What) -> Result<(), BoxError> {
+        match what {
+            What::Apply(scope) => return self.target.apply(scope),
+            What::Flush => self.target.flush(),
+            What::Quarantine(scope) => self.target.quarantine(scope),
+            What::Release(scope) => self.target.release(scope),
+            What::Sweep => self.target.sweep(),
+        }
+        Ok(())
+    }
+
+    /// Flushes; a target that cannot even be flushed stays suspended, and is tried again with the next
+    /// invalidation.
+    fn flush(&self) -> bool {
+        let flushed = catch_unwind(AssertUnwindSafe(|| self.target.flush())).is_ok();
+        if !flushed {
+            observe::target_failed(&self.name, "flush_panic");
+            self.behind.store(true, Ordering::Release);
+        }
+        flushed
+    }
+
+    /// The target answers again: one flush covers all that was not handed over.
+    fn catch_up(&self) {
+        if self.flush() {
+            let jobs = self.jobs.lock();
+            // Something came while it was flushed: once more.
+            if !jobs.flush {
+                self.behind.store(false, Ordering::Release);
+            }
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! What waits to be published over one transport: bounded, and widening when full (`P11`).
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
+
+use super::receipt::LaneReport;
+use crate::{
+    frame::{Carried, Standing},
+    observe,
+    words::{CacheName, Entry, Invalidation},
+};
+
+/// The queue between those who invalidate and the lane that publishes.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    capacity: usize,
+    /// Guards the queue; held for moments, never across an `.await`.
+    waiting: Mutex<Batch>,
+    filled: Notify,
+}
+
+/// What is published together, and who wants to hear of it.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) carried: Vec<Carried>,
+    pub(super) want_ack: bool,
+    pub(super) reports: Vec<oneshot::Sender<LaneReport>>,
+    items: usize,
+}
+
+impl Outbox {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self {
+            capacity,
+            waiting: Mutex::default(),
+            filled: Notify::new(),
+        }
+    }
+
+    /// Adds to the queue; never waits (`P16`). The receiver hears what became of it.
+    pub(super) fn push(
+        &self,
+        carried: &[Carried],
+        want_ack: bool,
+    ) -> oneshot::Receiver<LaneReport> {
+        let (report, heard) = oneshot::channel();
+        {
+            let mut waiting = self.waiting.lock();
+            waiting.items += carried
+                .iter()
+                .map(|one| size(&one.entry.invalidation))
+                .sum::<usize>();
+            waiting.carried.extend_from_slice(carried);
+            waiting.want_ack |= want_ack;
+            waiting.reports.retain(|report| !report.is_closed());
+            waiting.reports.push(report);
+            if waiting.items > self.capacity {
+                waiting.widen(self.capacity);
+            }
+        }
+        self.filled.notify_one();
+        heard
+    }
+
+    /// Takes all that waits; `None` when nothing does.
+    pub(super) fn take(&self) -> Option<Batch> {
+        let batch = std::mem::take(&mut *self.waiting.lock());
+        (!batch.carried.is_empty()).then_some(batch)
+    }
+
+    /// Waits until something was pushed. Cancel-safe.
+    pub(super) async fn filled(&self) {
+        self.filled.notified().await;
+    }
+}
+
+impl Batch {
+    /// Keys and tags become their caches, and if that is still too much, everything.
+    fn widen(&mut self, capacity: usize) {
+        let mut caches: Vec<CacheName> = Vec::new();
+        let mut everything = false;
+        for Carried { entry, .. } in &self.carried {
+            match &entry.invalidation {
+                Invalidation::Everything => everything = true,
+                Invalidation::Cache { cache, .. } => caches.push(cache.clone()),
+            }
+        }
+        caches.sort_unstable();
+        caches.dedup();
+        // Proven only if all of it was: one claim makes a claim of the whole.
+        let standing = self
+            .carried
+            .iter()
+            .map(|one| &one.standing)
+            .find(|standing| matches!(standing, Standing::Claimed))
+            .or_else(|| self.carried.first().map(|one| &one.standing))
+            .cloned()
+            .unwrap_or(Standing::Claimed);
+        let carry = |invalidation| Carried {
+            entry: Entry::new(invalidation),
+            standing: standing.clone(),
+        };
+        self.carried = if everything || caches.len() > capacity {
+            observe::widened("outbox_to_everything");
+            vec![carry(Invalidation::Everything)]
+        } else {
+            observe::widened("outbox_to_cache");
+            let whole = |cache| Invalidation::Cache {
+                cache,
+                scope: crate::words::Scope::All,
+            };
+            caches
+                .into_iter()
+                .map(|cache| carry(whole(cache)))
+                .collect()
+        };
+        self.items = self.carried.len();
+    }
+}
+
+fn size(invalidation: &Invalidation) -> usize {
+    match invalidation {
+        Invalidation::Everything => 1,
+        Invalidation::Cache { scope, .. } => scope.len().max(1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::Scope;
+
+    fn keys(cache: &str, count: usize) -> Carried {
+        let keys: Vec<String> = (0..count).map(|key| key.to_string()).collect();
+        let cache = CacheName::new(cache).expect("a good name");
+        let invalidation = Invalidation::Cache {
+            cache,
+            scope: Scope::keys(keys),
+        };
+        Carried {
+            entry: Entry::new(invalidation),
+            standing: Standing::Proven(None),
+        }
+    }
+
+    fn scopes(outbox: &Outbox) -> Vec<Invalidation> {
+        let batch = outbox.take().expect("something waits");
+        batch
+            .carried
+            .into_iter()
+            .map(|one| one.entry.invalidation)
+            .collect()
+    }
+
+    /// P11: a full queue widens keys to their caches and drops nothing.
+    #[test]
+    fn p11_overflow_widens_to_the_caches() {
+        let outbox = Outbox::new(10);
+        let _ = outbox.push(&[keys("a", 6)], false);
+        let _ = outbox.push(&[keys("b", 4)], false);
+        assert_eq!(outbox.waiting.lock().carried.len(), 2);
+        let _ = outbox.push(&[keys("a", 1)], false);
+        let whole = |name| Invalidation::Cache {
+            cache: CacheName::new(name).unwrap(),
+            scope: Scope::All,
+        };
+        assert_eq!(scopes(&outbox), [whole("a"), whole("b")]);
+        assert!(outbox.take().is_none());
+    }
+
+    /// P11: more caches than the queue holds widen to everything.
+    #[test]
+    fn p11_overflow_of_caches_widens_to_everything() {
+        let outbox = Outbox::new(3);
+        for cache in ["a", "b", "c", "d"] {
+            let _ = outbox.push(&[keys(cache, 1)], false);
+        }
+        assert_eq!(scopes(&outbox), [Invalidation::Everything]);
+    }
+
+    /// P8: widening never turns a claim into a proof.
+    #[test]
+    fn p8_a_widened_claim_stays_a_claim() {
+        let outbox = Outbox::new(1);
+        let claimed = Carried {
+            standing: Standing::Claimed,
+            ..keys("a", 1)
+        };
+        let _ = outbox.push(&[keys("a", 1), claimed], false);
+        let batch = outbox.take().expect("something waits");
+        assert!(
+            batch
+                .carried
+                .iter()
+                .all(|one| one.standing == Standing::Claimed)
+        );
+    }
+
+    /// P16: reports that nobody awaits do not pile up.
+    #[test]
+    fn p16_dropped_receipts_take_no_room() {
+        let outbox = Outbox::new(1_000);
+        for _ in 0..100 {
+            drop(outbox.push(&[keys("a", 1)], false));
+        }
+        assert!(outbox.waiting.lock().reports.len() <= 2);
+    }
+}

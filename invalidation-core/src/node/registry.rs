@@ -1,0 +1,175 @@
+//! The targets of a node, by name.
+
+use std::{
+    collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use parking_lot::RwLock;
+
+use crate::{
+    error::{Error, ErrorKind},
+    observe,
+    target::InvalidationTarget,
+    words::{CacheName, Scope},
+};
+
+/// The targets of a node, by name. Only applies; who may skip what is the applier's business.
+#[derive(Default)]
+pub(super) struct Registry {
+    /// Guards the map; held for reading while an invalidation is applied, never across an `.await`.
+    targets: RwLock<HashMap<CacheName, Registered>>,
+}
+
+struct Registered {
+    target: Held,
+    max_staleness: Option<Duration>,
+}
+
+/// A cache belongs to whoever holds its handles; its name is free again when the last is gone. An attached
+/// target belongs to the node.
+enum Held {
+    Cache(Weak<dyn InvalidationTarget>),
+    Attached(Arc<dyn InvalidationTarget>),
+}
+
+impl Held {
+    fn alive(&self) -> Option<Arc<dyn InvalidationTarget>> {
+        match self {
+            Self::Cache(target) => target.upgrade(),
+            Self::Attached(target) => Some(target.clone()),
+        }
+    }
+}
+
+impl Registry {
+    /// Adds a cache, which the registry does not keep alive.
+    pub(super) fn add_cache(
+        &self,
+        name: &CacheName,
+        target: &Arc<dyn InvalidationTarget>,
+        max_staleness: Option<Duration>,
+    ) -> Result<(), Error> {
+        self.add(name, Held::Cache(Arc::downgrade(target)), max_staleness)
+    }
+
+    /// Adds a target of another library, until it is removed, and flushes it (`P14`).
+    pub(super) fn add_attached(
+        &self,
+        name: &CacheName,
+        target: Arc<dyn InvalidationTarget>,
+        max_staleness: Option<Duration>,
+    ) -> Result<(), Error> {
+        self.add(name, Held::Attached(target.clone()), max_staleness)?;
+        flush_one(name, &*target);
+        Ok(())
+    }
+
+    fn add(
+        &self,
+        name: &CacheName,
+        target: Held,
+        max_staleness: Option<Duration>,
+    ) -> Result<(), Error> {
+        let mut targets = self.targets.write();
+        if targets
+            .get(name)
+            .is_some_and(|taken| taken.target.alive().is_some())
+        {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "node",
+                "register",
+                format!(
+                    "the cache name {name:?} is taken on this node: clone the cache, or choose another name"
+                ),
+            ));
+        }
+        targets.insert(
+            name.clone(),
+            Registered {
+                target,
+                max_staleness,
+            },
+        );
+        Ok(())
+    }
+
+    pub(super) fn remove(&self, name: &CacheName) {
+        self.targets.write().remove(name);
+    }
+
+    /// The smallest `max_staleness` above zero of all targets.
+    pub(super) fn tightest(&self) -> Option<Duration> {
+        let targets = self.targets.read();
+        targets
+            .values()
+            .filter(|registered| registered.target.alive().is_some())
+            .filter_map(|registered| registered.max_staleness)
+            .filter(|limit| !limit.is_zero())
+            .min()
+    }
+
+    /// Applies to one cache. A name that no target has is counted and ignored (`P12`).
+    pub(super) fn apply(&self, name: &CacheName, scope: &Scope) {
+        match self.find(name) {
+            Some(target) => apply_one(name, &*target, scope),
+            None => observe::skipped("unknown_cache"),
+        }
+    }
+
+    pub(super) fn flush_all(&self) {
+        for (name, target) in self.all() {
+            flush_one(&name, &*target);
+        }
+    }
+
+    pub(super) fn find(&self, name: &CacheName) -> Option<Arc<dyn InvalidationTarget>> {
+        self.targets
+            .read()
+            .get(name)
+            .and_then(|registered| registered.target.alive())
+    }
+
+    /// Every living target; forgets the dead.
+    pub(super) fn all(&self) -> Vec<(CacheName, Arc<dyn InvalidationTarget>)> {
+        let mut dead = false;
+        let alive = {
+            let targets = self.targets.read();
+            let alive = targets.iter().filter_map(|(name, registered)| {
+                let target = registered.target.alive();
+                dead |= target.is_none();
+                Some((name.clone(), target?))
+            });
+            alive.collect()
+        };
+        if dead {
+            self.targets
+                .write()
+                .retain(|_, registered| registered.target.alive().is_some());
+        }
+        alive
+    }
+}
+
+/// A target that fails or panics is flushed whole, and blocks no other (`P9`).
+fn apply_one(name: &CacheName, target: &dyn InvalidationTarget, scope: &Scope) {
+    let failure = match catch_unwind(AssertUnwindSafe(|| target.apply(scope))) {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => {
+            tracing::error!(cache = %name, %error, "a target failed");
+            "error"
+        }
+        Err(_) => "panic",
+    };
+    observe::target_failed(name, failure);
+    flush_one(name, target);
+}
+
+fn flush_one(name: &CacheName, target: &dyn InvalidationTarget) {
+    if catch_unwind(AssertUnwindSafe(|| target.flush())).is_err() {
+        observe::target_failed(name, "flush_panic");
+    }
+}
