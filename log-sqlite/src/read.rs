@@ -1,0 +1,205 @@
+//! One page: one statement, so one snapshot.
+
+use futures_util::TryStreamExt;
+use invalidation_core::{
+    Completeness, Cursor, Error, ErrorKind, GapReason, LoggedEntry, Page, ReadRequest,
+};
+use sqlx::sqlite::SqliteRow;
+
+use crate::{
+    connection::Handle,
+    cursor::{Identity, LogId, Mark, position},
+    error::{error, from_sqlx, incompatible},
+    rows::{Columns, Stored},
+    schema::check_version,
+};
+
+/// The header row, then the rows behind `?1`, at most `?2`.
+///
+/// Everything a page depends on is in one statement: identity, floor, witness and rows are of one snapshot, and
+/// dropping the future at any point leaves no transaction behind. `nonce` is cast for the witness, since
+/// a row may hold any type. A row above 16 MiB is not fetched; it widens (`P11`).
+const SQL: &str = "
+SELECT 0, m.version, m.log_id, m.floor, m.floor_nonce,
+    (SELECT CAST(w.nonce AS INTEGER) FROM main.cache_invalidation_log AS w WHERE w.id = ?1),
+    (SELECT n.id FROM main.cache_invalidation_log AS n ORDER BY n.id DESC LIMIT 1),
+    (SELECT CAST(n.nonce AS INTEGER) FROM main.cache_invalidation_log AS n ORDER BY n.id DESC LIMIT 1),
+    (SELECT s.seq FROM main.sqlite_sequence AS s WHERE s.name = 'cache_invalidation_log'),
+    EXISTS (SELECT 1 FROM main.cache_invalidation_log AS o WHERE o.id <= ?1)
+FROM main.cache_invalidation_meta AS m
+UNION ALL
+SELECT 1, r.id, r.nonce, r.cache, r.scope,
+    CASE WHEN octet_length(r.items) <= 16777216 THEN r.items END,
+    CAST(r.nonce AS INTEGER), NULL, NULL, NULL
+FROM (SELECT * FROM main.cache_invalidation_log WHERE id > ?1 ORDER BY id LIMIT ?2) AS r";
+
+/// The state of the log in the snapshot of one statement.
+#[derive(Debug)]
+struct Header {
+    identity: Identity,
+    /// The highest id that was purged, and its nonce.
+    floor: i64,
+    floor_nonce: Option<i64>,
+    /// The nonce of the row with the cursor's id.
+    witness: Option<i64>,
+    newest: Option<(i64, i64)>,
+    /// The highest id that was ever given.
+    highest: i64,
+    /// Whether there are rows at or before the cursor.
+    older_rows: bool,
+}
+
+/// Reads the page after `request.after`.
+pub(crate) async fn page(
+    handle: &mut Handle,
+    request: &ReadRequest<'_>,
+) -> Result<Result<Page, Error>, sqlx::Error> {
+    let mark = Mark::from_cursor(request.after);
+    let limit = request.max_entries.max(1);
+    // One more than asked for tells whether there are more.
+    let fetch = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
+    let mut rows = sqlx::query(SQL)
+        .bind(mark.map_or(i64::MAX, |mark| mark.id))
+        .bind(fetch)
+        .fetch(&mut handle.connection);
+    let header = match rows.try_next().await? {
+        Some(row) => match header(&row, handle.file) {
+            Ok(header) => header,
+            Err(e) => return Ok(Err(e)),
+        },
+        None => return Ok(Err(no_meta("read"))),
+    };
+    handle.log = Some(header.identity.log);
+    let Some(mark) = mark else {
+        return Ok(Ok(expired(&header, request, GapReason::CursorUnreadable)));
+    };
+    if let Some(reason) = header.gap(&mark) {
+        return Ok(Ok(expired(&header, request, reason)));
+    }
+
+    let identity = header.identity.to_word();
+    let mut entries = Vec::new();
+    let mut bytes = 0_usize;
+    let mut last = (mark.id, mark.witness);
+    let mut complete = Completeness::AsOf(request.started);
+    while let Some(row) = rows.try_next().await? {
+        if entries.len() >= limit || (bytes >= request.max_bytes && !entries.is_empty()) {
+            complete = Completeness::Partial;
+            break;
+        }
+        let Some(id) = Stored::of(&row, 1).integer() else {
+            return Ok(Err(foreign_tables("read")));
+        };
+        let columns = Columns {
+            nonce: Stored::of(&row, 2),
+            cache: Stored::of(&row, 3),
+            scope: Stored::of(&row, 4),
+            items: Stored::of(&row, 5),
+        };
+        bytes = bytes.saturating_add(columns.items.bytes());
+        last = (id, Some(Stored::of(&row, 6).integer().unwrap_or_default()));
+        entries.push(LoggedEntry {
+            position: position(identity.clone(), id),
+            payload: columns.decode(),
+        });
+    }
+    Ok(Ok(Page::Entries {
+        entries,
+        next: Mark::new(header.identity, last.0, last.1).to_cursor(),
+        complete,
+    }))
+}
+
+/// The cursor behind everything that is committed now, and the identity it is of.
+pub(crate) async fn head(
+    handle: &mut Handle,
+    operation: &'static str,
+) -> Result<(Cursor, Identity), Error> {
+    let row = sqlx::query(SQL)
+        .bind(i64::MAX)
+        .bind(0_i64)
+        .fetch_optional(&mut handle.connection)
+        .await
+        .map_err(|e| from_sqlx(operation, e))?
+        .ok_or_else(|| no_meta(operation))?;
+    let header = header(&row, handle.file)?;
+    handle.log = Some(header.identity.log);
+    Ok((header.head().to_cursor(), header.identity))
+}
+
+impl Header {
+    /// Why nothing can be read on from `mark`, if so (`P10`, `P13`).
+    fn gap(&self, mark: &Mark) -> Option<GapReason> {
+        if !mark.is_of(self.identity) {
+            return Some(GapReason::IdentityChanged);
+        }
+        if mark.id < self.floor {
+            return Some(GapReason::Purged);
+        }
+        let intact = match mark.witness {
+            // The row itself may have been purged when the cursor stands right on the floor.
+            Some(nonce) if mark.id == self.floor => {
+                self.witness.or(self.floor_nonce) == Some(nonce)
+            }
+            Some(nonce) => self.witness == Some(nonce),
+            // Taken when there was no row: then none may stand before it now, and no id may have been
+            // given back, or the log was put back to another state.
+            None => !self.older_rows && self.highest >= mark.id,
+        };
+        (!intact).then_some(GapReason::WitnessLost)
+    }
+
+    fn head(&self) -> Mark {
+        match self.newest {
+            Some((id, nonce)) => Mark::new(self.identity, id, Some(nonce)),
+            None => Mark::new(self.identity, self.highest.max(self.floor), None),
+        }
+    }
+}
+
+fn expired(header: &Header, request: &ReadRequest<'_>, reason: GapReason) -> Page {
+    Page::Expired {
+        next: header.head().to_cursor(),
+        as_of: request.started,
+        reason,
+    }
+}
+
+fn header(row: &SqliteRow, file: crate::file_identity::FileIdentity) -> Result<Header, Error> {
+    const OPERATION: &str = "read";
+    let integer = |column| Stored::of(row, column).integer();
+    if integer(0) != Some(0) {
+        return Err(no_meta(OPERATION));
+    }
+    check_version(OPERATION, integer(1).unwrap_or_default())?;
+    let log = Stored::of(row, 2)
+        .text()
+        .and_then(LogId::parse)
+        .ok_or_else(|| foreign_tables(OPERATION))?;
+    Ok(Header {
+        identity: Identity { log, file },
+        floor: integer(3).ok_or_else(|| foreign_tables(OPERATION))?,
+        floor_nonce: integer(4),
+        witness: integer(5),
+        newest: integer(6).map(|id| (id, integer(7).unwrap_or_default())),
+        highest: integer(8).unwrap_or_default(),
+        older_rows: integer(9) != Some(0),
+    })
+}
+
+fn no_meta(operation: &'static str) -> Error {
+    error(
+        ErrorKind::Unavailable,
+        operation,
+        "cache_invalidation_meta has no row: run install, as a node does when it starts",
+    )
+}
+
+fn foreign_tables(operation: &'static str) -> Error {
+    incompatible(
+        operation,
+        "the tables named cache_invalidation_… hold what no version of this log writes: restore them, or drop them \
+         and run install"
+            .into(),
+    )
+}
