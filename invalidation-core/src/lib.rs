@@ -29,6 +29,8 @@ pub use transport::{
     AckSink, Applied, CacheInvalidationTransport, Delivery, Destination, Frame, Outgoing,
     PeerOutcome, Sender, SharedTransport, Signal, Subscription, TransportCapabilities,
 };
+#[doc(hidden)]
+pub use words::key_parts;
 pub use words::{
     CacheKey, CacheName, ClusterName, Cursor, CursorError, Entry, EntryHash, GapReason,
     Invalidation, KeyError, LogIdentity, LoggedEntry, NameError, NodeId, Nonce, Payload, Position,

@@ -8,6 +8,10 @@ use std::borrow::Cow;
 /// `from_text(&key.to_text())` gives a key equal to `key`, and two keys that are not equal have different
 /// texts. Nodes of different versions that share a cluster agree on the text. A text that does not parse
 /// widens its invalidation to the whole cache (`P12`); it is never an error.
+///
+/// It is given for integers, strings, `char`, [`Uuid`](uuid::Uuid), tuples of up to six keys, and `Box` and
+/// `Arc` of a key. For a type of your own derive it: a struct of one field has the text of that field, one of
+/// several that of a tuple, and an enum without fields the name of its variant.
 pub trait CacheKey: Sized {
     /// The key as text.
     fn to_text(&self) -> Cow<'_, str>;

@@ -4,6 +4,9 @@ mod cursor;
 mod entry;
 mod gap;
 mod key;
+mod key_impls;
+#[doc(hidden)]
+pub mod key_parts;
 mod name;
 mod node_id;
 mod scope;
