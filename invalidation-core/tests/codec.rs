@@ -39,7 +39,8 @@ fn invalidation() -> impl Strategy<Value = Invalidation> {
 
 fn standing() -> impl Strategy<Value = Standing> {
     // Few identities, so that entries of one frame share some.
-    let identity = vec(0..3_u8, 0..3).prop_map(LogIdentity::from_bytes);
+    let identity = (0..3_u8, 0..64_usize)
+        .prop_map(|(byte, len)| LogIdentity::from_bytes(vec![byte; len / 32 * 32]));
     prop_oneof![
         Just(Standing::Claimed),
         Just(Standing::Proven(None)),

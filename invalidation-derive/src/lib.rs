@@ -21,6 +21,21 @@ use syn::{DeriveInput, parse_macro_input};
 /// The code refers to `::cache_invalidation`. `#[cache_key(crate = "path")]` on the type names another crate
 /// or module which has `CacheKey`, `KeyError` and `key_parts`.
 ///
+/// ```
+/// use invalidation_core::CacheKey as _;
+/// use invalidation_derive::CacheKey;
+///
+/// #[derive(CacheKey)]
+/// # #[cache_key(crate = "invalidation_core")]
+/// struct Membership {
+///     team: String,
+///     user: i64,
+/// }
+///
+/// let key = Membership { team: "core".to_owned(), user: 7 };
+/// assert_eq!(key.to_text(), "core:7");
+/// ```
+///
 /// # Errors
 /// Unions, enums without variants and enums whose variants have fields do not compile.
 #[proc_macro_derive(CacheKey, attributes(cache_key))]

@@ -5,7 +5,7 @@ use syn::{Data, DataEnum, DeriveInput, Error, Fields, Ident, Member, Type, spann
 /// The kinds of types that have a text.
 pub(crate) enum Shape {
     /// The text of its only field.
-    Newtype(Member, Type),
+    Newtype(Member, Box<Type>),
     /// The texts of its fields, joined.
     Several(Vec<(Member, Type)>),
     /// A struct without fields: its name.
@@ -35,7 +35,7 @@ impl Shape {
             0 => Self::Unit,
             1 => {
                 let (member, ty) = members.remove(0);
-                Self::Newtype(member, ty)
+                Self::Newtype(member, Box::new(ty))
             }
             _ => Self::Several(members),
         }
