@@ -71,15 +71,15 @@ async fn plain_statements_invalidate() {
         ),
         (
             "INSERT INTO users VALUES (1, 'a', 'u') ON CONFLICT DO UPDATE SET name = 'u'",
-            vec!["users/keys/1"],
+            vec!["users/keys/1"; 2],
         ),
         (
             "INSERT INTO users VALUES (1, 'a', 'u') ON CONFLICT DO NOTHING",
-            vec![],
+            vec!["users/keys/1"],
         ),
         (
             "REPLACE INTO users VALUES (1, 'b', 'v')",
-            vec!["users/keys/1"],
+            vec!["users/keys/1"; 2],
         ),
         ("DELETE FROM users WHERE id = 9", vec![]),
         ("DELETE FROM users", vec!["users/keys/1", "users/keys/2"]),
@@ -138,24 +138,58 @@ async fn cascades_invalidate() {
     assert_eq!(found, ["users/keys/2", "users/tags/b"]);
 }
 
-/// What the docs say that triggers cannot see, and what makes them see it.
+/// P1: rows that are evicted by a conflict are invalidated, by whichever unique columns.
 #[tokio::test]
-async fn evictions_by_another_unique_column_are_unseen() {
-    let schema = "CREATE TABLE users (id INTEGER PRIMARY KEY, mail TEXT UNIQUE)";
-    let rows = "INSERT INTO users VALUES (1, 'a'), (3, 'c')";
-    let mut users = Setting::new(schema, &by_key(), rows).await;
+async fn evicted_rows_are_invalidated() {
+    let schema = "CREATE TABLE users (id INTEGER PRIMARY KEY, mail TEXT UNIQUE, a INT, b TEXT, UNIQUE (a, b))";
+    let rows = "INSERT INTO users VALUES (1, 'x', 1, 'p'), (2, 'y', 1, 'q'), (3, 'z', 1, 'r'), (4, NULL, 4, NULL)";
+    let mut users = Setting::new(schema, &by_key().tag("m:{mail}"), rows).await;
+    let steps = [
+        ("INSERT INTO users VALUES (5, NULL, 4, NULL)", "5"),
+        ("REPLACE INTO users VALUES (6, 'x', 0, '')", "1 6 m:x"),
+        ("REPLACE INTO users VALUES (7, 'w', 1, 'q')", "2 7 m:w m:y"),
+        ("REPLACE INTO users VALUES (7, 'v', 8, '')", "7 m:v m:w"),
+        (
+            "UPDATE OR REPLACE users SET mail = 'v' WHERE id = 3",
+            "3 7 m:v m:z",
+        ),
+        ("UPDATE OR REPLACE users SET id = 4 WHERE id = 3", "3 4 m:v"),
+        ("UPDATE users SET a = 9 WHERE id = 4", "4 m:v"),
+        (
+            "PRAGMA recursive_triggers = ON; REPLACE INTO users VALUES (8, 'v', 7, '')",
+            "4 8 m:v",
+        ),
+    ];
+    for (sql, expected) in steps {
+        let found = users.invalidated_by(sql).await;
+        let texts: std::collections::BTreeSet<_> = found
+            .iter()
+            .flat_map(|found| found.rsplit('/').next().unwrap().split(','))
+            .collect();
+        assert_eq!(
+            texts.into_iter().collect::<Vec<_>>().join(" "),
+            expected,
+            "{sql}"
+        );
+    }
+}
+
+/// P1: so they are in a table without row ids, whose primary key has an index of its own.
+#[tokio::test]
+async fn evicted_rows_without_row_ids_are_invalidated() {
+    let schema =
+        "CREATE TABLE users (id TEXT, org TEXT, mail TEXT, PRIMARY KEY (id, org)) WITHOUT ROWID";
+    let rows = "INSERT INTO users VALUES ('1', 'a', 'x')";
+    let attach = Attach::to(cache("users")).tag("{mail}");
+    let mut users = Setting::new(schema, &attach, rows).await;
     let found = users
-        .invalidated_by("REPLACE INTO users VALUES (2, 'a')")
+        .invalidated_by("REPLACE INTO users VALUES ('1', 'a', 'y')")
         .await;
-    assert_eq!(
-        found,
-        ["users/keys/2"],
-        "the eviction of 1 fires no trigger"
-    );
-    let sql = "PRAGMA recursive_triggers = ON; REPLACE INTO users VALUES (4, 'c')";
-    let mut found = users.invalidated_by(sql).await;
-    found.sort();
-    assert_eq!(found, ["users/keys/3", "users/keys/4"]);
+    assert_eq!(found, ["users/tags/x", "users/tags/y"]);
+    let found = users
+        .invalidated_by("REPLACE INTO users VALUES ('1', 'b', 'z')")
+        .await;
+    assert_eq!(found, ["users/tags/z"]);
 }
 
 /// Several columns are escaped as a tuple key is; one is the raw text.

@@ -14,7 +14,7 @@ use crate::{
 };
 use table::Table;
 use template::{Template, quote_name};
-use triggers::{Rule, names, triggers};
+use triggers::{ALWAYS, Rule, names, triggers};
 
 /// What a change of a row of a table invalidates.
 ///
@@ -80,11 +80,14 @@ impl SqliteLog {
     /// Idempotent, and meant to be called at each start: migrations that make a table anew drop its
     /// triggers. When something had to change, the cache is cleared, since what happened before was not logged.
     ///
-    /// Triggers do not see: rows that `INSERT OR REPLACE` or `UPDATE OR REPLACE` evicts through another unique column,
-    /// unless that connection sets `PRAGMA recursive_triggers`; writes to a table of the same name in an
-    /// attached database; changes of the schema; and a file that is replaced. Cascades of foreign keys and
-    /// upserts do fire them. Each changed row makes an entry for its key and one for its tags, so before a bulk change
-    /// that touches most of a large table, consider to detach, and to clear the cache in its transaction.
+    /// Rows that `INSERT OR REPLACE` and `UPDATE OR REPLACE` evict are invalidated as well, although SQLite fires no
+    /// trigger for them by default; so are those that a failed `INSERT OR IGNORE` or an upsert runs into. Cascades of
+    /// foreign keys fire the triggers of the tables they reach.
+    ///
+    /// Triggers do not see: evictions by a unique index over an expression, or by one made since the last attach; writes
+    /// to a table of the same name in an attached database; changes of the schema; and a file that is
+    /// replaced. Each changed row makes an entry for its key and one for its tags, so around a bulk change that touches
+    /// most of a large table, consider to detach, and to clear the cache in its transaction.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] for a table, a column or a template that cannot be used; the message lists those that
@@ -153,7 +156,10 @@ impl SqliteLog {
                 let cache = CacheName::new(text(1)?.unwrap_or_default()).map_err(unreadable)?;
                 let tags =
                     serde_json::from_str(&text(3)?.unwrap_or_default()).map_err(unreadable)?;
-                let active = existing(connection, &table, &cache).await?.len() == 3;
+                let there = existing(connection, &table, &cache).await?;
+                let active = names(&table, &cache)[..ALWAYS]
+                    .iter()
+                    .all(|name| there.iter().any(|(there, _)| there == name));
                 let key = text(2)?;
                 all.push(Attached {
                     table,
@@ -303,10 +309,10 @@ async fn existing(
     let names = names(table, cache);
     let rows = sqlx::query_as(
         "SELECT name, sql FROM main.sqlite_master WHERE type = 'trigger'
-         AND tbl_name = ?1 COLLATE NOCASE AND name IN (?2, ?3, ?4)",
+         AND tbl_name = ?1 COLLATE NOCASE AND name IN (SELECT value FROM json_each(?2))",
     )
-    .bind(table);
-    let rows = names.iter().fold(rows, |rows, name| rows.bind(name));
+    .bind(table)
+    .bind(serde_json::json!(names).to_string());
     rows.fetch_all(connection)
         .await
         .map_err(|e| Failure::Driver("attach", e))

@@ -12,6 +12,8 @@ pub(super) struct Table {
     /// As it was declared: SQLite compares names without regard to ASCII case.
     pub(super) name: String,
     columns: Vec<Column>,
+    /// The columns of each unique index, the primary key's among them; not those over expressions.
+    pub(super) unique: Vec<Vec<String>>,
 }
 
 #[derive(Debug)]
@@ -62,7 +64,7 @@ impl Table {
         // Hidden columns of virtual tables are the only ones left out; generated ones can be used.
         let rows = sqlx::query("SELECT name, type FROM pragma_table_xinfo(?) WHERE hidden != 1")
             .bind(&table)
-            .fetch_all(connection)
+            .fetch_all(&mut *connection)
             .await
             .map_err(failed)?;
         let columns = rows
@@ -75,9 +77,11 @@ impl Table {
             })
             .collect::<Result<_, _>>()
             .map_err(failed)?;
+        let unique = unique(connection, &table).await.map_err(failed)?;
         Ok(Self {
             name: table,
             columns,
+            unique,
         })
     }
 
@@ -93,6 +97,30 @@ impl Table {
                 ))
             })
     }
+}
+
+async fn unique(
+    connection: &mut SqliteConnection,
+    table: &str,
+) -> Result<Vec<Vec<String>>, sqlx::Error> {
+    // An `INTEGER PRIMARY KEY` is the row's own id and has no index. An index over an expression has a column
+    // without a name, and is left out.
+    let rows: Vec<String> = sqlx::query_scalar(
+        "SELECT json_group_array(name) FROM pragma_table_xinfo(?1) WHERE pk > 0
+             AND NOT EXISTS (SELECT 1 FROM pragma_index_list(?1) WHERE origin = 'pk')
+         HAVING count(*) = 1
+         UNION ALL
+         SELECT * FROM (
+             SELECT json_group_array(c.name) FROM pragma_index_list(?1) AS i, pragma_index_info(i.name) AS c
+             WHERE i.\"unique\" GROUP BY i.name HAVING count(*) = count(c.name) ORDER BY i.name
+         )",
+    )
+    .bind(table)
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|columns| serde_json::from_str(columns).map_err(|e| sqlx::Error::Decode(e.into())))
+        .collect()
 }
 
 fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
