@@ -93,6 +93,16 @@ async fn plain_statements_invalidate() {
     }
 }
 
+/// P1: a temporary table that is named like the log swallows nothing.
+#[tokio::test]
+async fn triggers_write_to_the_log_itself() {
+    let mut users = Setting::new(USERS, &by_key(), "").await;
+    let sql = "CREATE TEMP TABLE cache_invalidation_log (id, nonce, cache, scope, items);
+               CREATE TEMP TABLE users (id);
+               INSERT INTO main.users (id) VALUES (1)";
+    assert_eq!(users.invalidated_by(sql).await, ["users/keys/1"]);
+}
+
 /// P2: what a trigger appends exists exactly if the change does.
 #[tokio::test]
 async fn a_rolled_back_change_invalidates_nothing() {

@@ -118,6 +118,30 @@ async fn a_purge_keeps_the_newest_entry() {
     assert_eq!(read_on(&log, &head).await, 1);
 }
 
+/// P13: a purge that fails half way leaves the floor where it was.
+#[tokio::test]
+async fn a_failed_purge_moves_no_floor() {
+    let database = Database::new();
+    let log = database.log().await;
+    append(&log, 1).await;
+    let cursor = log.head().await.unwrap();
+    append(&log, 2).await;
+    let mut connection = database.connect().await;
+    execute(
+        &mut connection,
+        "CREATE TRIGGER refuse BEFORE DELETE ON cache_invalidation_log BEGIN SELECT RAISE(ABORT, 'no'); END",
+    )
+    .await;
+    log.purge(Duration::ZERO).await.unwrap_err();
+    assert_eq!(
+        count(&mut connection, "SELECT floor FROM cache_invalidation_meta").await,
+        0
+    );
+    execute(&mut connection, "DROP TRIGGER refuse").await;
+    assert_eq!(read_on(&log, &cursor).await, 2);
+    assert_eq!(log.purge(Duration::ZERO).await.unwrap().entries, 2);
+}
+
 /// P17: what is younger than the retention stays, and a clock that was once ahead does not stop the purge.
 #[tokio::test]
 async fn only_what_is_older_than_the_retention_goes() {
@@ -190,6 +214,46 @@ async fn an_append_goes_to_the_file_that_is_there() {
     replace(&database, &older);
     append(&log, 1).await;
     assert_eq!(count(&mut database.connect().await, ROWS).await, 3);
+}
+
+/// P1: an append is acknowledged only if it stands in the file that others read, also when that is replaced while
+/// the append waits for the write lock.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_append_to_a_file_that_is_replaced_meanwhile_is_refused() {
+    let database = Database::new();
+    let log = std::sync::Arc::new(database.log().await);
+    append(&log, 1).await;
+    let mut refused = 0;
+    let rounds = async {
+        while refused < 3 {
+            let next = copy(&database, "next").await;
+            let mut holder = database.connect().await;
+            let lock = sqlx::Connection::begin_with(&mut holder, "BEGIN IMMEDIATE")
+                .await
+                .unwrap();
+            let before = count(&mut database.connect().await, ROWS).await;
+            let task = tokio::spawn({
+                let log = log.clone();
+                async move { log.append(&[keys(["1"])]).await }
+            });
+            // It may or may not have opened the old file by now; both are tried often enough.
+            log.head().await.unwrap();
+            replace(&database, &next);
+            lock.rollback().await.unwrap();
+            let acknowledged = task.await.unwrap();
+            let after = count(&mut database.connect().await, ROWS).await;
+            match acknowledged {
+                Ok(_) => assert_eq!(after, before + 1, "acknowledged, and nowhere to be read"),
+                Err(e) => {
+                    assert_eq!(e.kind, ErrorKind::Unavailable, "{e}");
+                    refused += 1;
+                }
+            }
+        }
+    };
+    tokio::time::timeout(support::DEADLINE, rounds)
+        .await
+        .unwrap();
 }
 
 /// P10: a database that was deleted and made anew is told, whether by this process or another.

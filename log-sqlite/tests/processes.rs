@@ -101,6 +101,33 @@ async fn processes_install_at_once() {
     assert_eq!(count(&mut connection, logs).await, 1);
 }
 
+/// Connections that install one new file at the same instant make one log, and none of them fails.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_install_at_once() {
+    for _ in 0..10 {
+        let database = Database::new();
+        let mut logs = Vec::new();
+        for _ in 0..12 {
+            logs.push(SqliteLog::open(&database.path).await.unwrap());
+        }
+        let tasks: Vec<_> = logs
+            .into_iter()
+            .map(|log| {
+                tokio::spawn(async move {
+                    log.install().await.unwrap();
+                    log.identity().unwrap()
+                })
+            })
+            .collect();
+        let mut identities = Vec::new();
+        for task in tasks {
+            identities.push(task.await.unwrap());
+        }
+        identities.dedup();
+        assert_eq!(identities.len(), 1);
+    }
+}
+
 /// P1: what other processes append while this one reads is read exactly once.
 #[tokio::test]
 async fn a_process_reads_what_others_append() {
