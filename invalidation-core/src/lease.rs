@@ -83,8 +83,12 @@ impl LeaseState {
         })
     }
 
-    /// Whether the last complete read is no older than `limit` at `now`. `u64::MAX` asks only whether the
+    /// Whether the last complete read is younger than `limit` at `now`. `u64::MAX` asks only whether the
     /// node is open and has started.
+    ///
+    /// Younger, not "no older": a read is complete for what was committed *before* its start, and `P3` also
+    /// speaks of what was superseded *at* the bound. So a limit of zero is never met here, whatever the
+    /// resolution of the clock, and a strict read always waits.
     #[inline]
     pub(crate) fn is_fresh(&self, now: Tick, limit: u64) -> bool {
         let as_of = self.as_of.load(Ordering::Acquire);
@@ -93,7 +97,7 @@ impl LeaseState {
                 .as_nanos()
                 .saturating_sub(as_of)
                 .saturating_add(self.lag)
-                <= limit
+                < limit
     }
 
     /// How long ago the last complete read began; `None` when there is none.
