@@ -34,4 +34,8 @@ pub trait InvalidationTarget: Send + Sync + 'static {
     fn release(&self, scope: &Scope) {
         let _ = scope;
     }
+
+    /// Called by the node about once a second, off the path of any read: a moment to drop what is no longer
+    /// served and to publish gauges. It must not wait.
+    fn maintain(&self) {}
 }
