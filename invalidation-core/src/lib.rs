@@ -3,15 +3,17 @@
 mod cache;
 mod clock;
 mod error;
+mod fence;
 mod lease;
 mod log;
 mod target;
 mod transport;
 mod words;
 
-pub use cache::{CacheSettings, OnStale};
+pub use cache::{Cache, CacheBuilder, CacheSettings, CacheStats, Fill, LoadError, Loaded, OnStale};
 pub use clock::{Clock, ManualClock, NodeClock, Tick};
 pub use error::{BoxError, Error, ErrorKind, Retry};
+pub use fence::{Fence, FenceTicket};
 pub use lease::{Lease, Stale};
 pub use log::{
     Completeness, InvalidationLog, JoinsLog, LogCapabilities, LogStatement, Page, Purged,
