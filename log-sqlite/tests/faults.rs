@@ -216,6 +216,32 @@ async fn durability_is_claimed_as_configured() {
     assert!(!relaxed.capabilities().keeps_acknowledged);
 }
 
+/// A log that is dropped without being closed ends its task and its connections.
+#[tokio::test]
+async fn a_dropped_log_lets_go_of_the_file() {
+    let database = Database::new();
+    let log = database.log().await;
+    log.append(&[keys(["1"])]).await.unwrap();
+    let mut other = connect_briefly(&database).await;
+    // Only the last connection may leave WAL mode.
+    let leave = "PRAGMA journal_mode = DELETE";
+    sqlx::query(leave).execute(&mut other).await.unwrap_err();
+    drop(log);
+    let left = async {
+        while sqlx::query(leave).execute(&mut other).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, left).await.unwrap();
+}
+
+async fn connect_briefly(database: &Database) -> sqlx::SqliteConnection {
+    let options = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(&database.path)
+        .busy_timeout(Duration::ZERO);
+    sqlx::ConnectOptions::connect(&options).await.unwrap()
+}
+
 /// Polls `future` `polls` times, then drops it; whether it was done before.
 async fn cancelled<F: Future>(future: F, polls: usize) -> bool {
     let mut future = Box::pin(future);
