@@ -1,21 +1,21 @@
 //! The HTTP fan-out.
 
 use std::{
-    fmt,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
-    str::FromStr,
+    net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
     time::Duration,
 };
 
 use ipnet::IpNet;
 
 use super::{
+    peer::Peer,
     secret::Secret,
     sources,
     table::{Provenance, Table, quoted},
 };
 
-/// `[transport.http]`.
+/// `[transport.http]`. `None` leaves a key to the transport's default.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HttpConfig {
@@ -25,37 +25,40 @@ pub struct HttpConfig {
     pub peers: Vec<Peer>,
     /// What authenticates frames. `None` only with `insecure = true`.
     pub secret: Option<Secret>,
-    /// The secret before a rotation: still accepted, no longer sent.
-    pub previous_secret: Option<Secret>,
-    /// The largest body that is read, in bytes.
-    pub max_body: Option<usize>,
-    /// How long one attempt to reach a peer may take.
+    /// A second one that is accepted too, while the first is being changed.
+    pub second_secret: Option<Secret>,
+    /// The only networks in which discovered peers may be.
+    pub allowed_networks: Option<Vec<IpNet>>,
+    /// The only ports that discovered peers may have.
+    pub allowed_ports: Option<Vec<u16>>,
+    /// How often names are resolved again.
+    pub dns_interval: Option<Duration>,
+    /// How long a peer may take to answer.
     pub publish_timeout: Option<Duration>,
-    /// The only networks in which discovered peers may be. Empty: any.
-    pub allowed_networks: Vec<IpNet>,
-    /// The only ports at which discovered peers may be. Empty: any.
-    pub allowed_ports: Vec<u16>,
+    /// The largest body accepted and sent, in bytes.
+    pub body_cap: Option<usize>,
+    /// How many frames may wait for one peer.
+    pub queue_frames: Option<usize>,
+    /// How many frames may wait for the node.
+    pub subscription_frames: Option<usize>,
+    /// How long a connection may take to send a request's header.
+    pub header_deadline: Option<Duration>,
+    /// How long a request's body may take.
+    pub body_deadline: Option<Duration>,
+    /// How many requests may be in flight whose signature is not verified yet.
+    pub max_unverified: Option<usize>,
+    /// How many connections the listener keeps.
+    pub max_connections: Option<usize>,
+    /// How many replay windows are kept, one for each sender.
+    pub max_sessions: Option<usize>,
+    /// How often an idle connection is tried.
+    pub sign_of_life: Option<Duration>,
 }
 
-/// Where another node listens.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Peer {
-    /// `host:port`: one node.
-    Node {
-        /// A name, or an address; an IPv6 address without its brackets.
-        host: String,
-        /// Above zero.
-        port: u16,
-    },
-    /// `dns:host:port`: a node at every address of the name, which is looked up again and again.
-    Dns {
-        /// The name.
-        host: String,
-        /// Above zero.
-        port: u16,
-    },
-}
+/// A secret is at least so long, in bytes.
+const MIN_SECRET: usize = 16;
+/// The smallest and the largest body cap, in bytes.
+const BODY_CAP: RangeInclusive<usize> = 1 << 10..=1 << 30;
 
 pub(super) fn parse(table: &Table<'_>) -> Option<HttpConfig> {
     if !cfg!(feature = "http") {
@@ -76,9 +79,55 @@ pub(super) fn parse(table: &Table<'_>) -> Option<HttpConfig> {
             "say where this node listens, such as \"0.0.0.0:7400\"",
         );
     }
+    let peers = table
+        .list("peers", "peers", |text| text.parse::<Peer>())
+        .unwrap_or_default();
+    let allowed_ports = table.list("allowed_ports", "ports", port);
+    if let Some(allowed) = &allowed_ports {
+        for peer in &peers {
+            if let Peer::Dns { port, .. } = peer
+                && !allowed.contains(port)
+            {
+                table.refuse(
+                    "allowed_ports",
+                    format!("the port of {peer} is not among them: add it"),
+                );
+            }
+        }
+    }
+    let body_cap = table.count("body_cap");
+    if body_cap.is_some_and(|bytes| !BODY_CAP.contains(&bytes)) {
+        let (least, most) = BODY_CAP.into_inner();
+        table.refuse("body_cap", format!("must be {least} to {most} bytes"));
+    }
+    let number = |key| table.count::<u32>(key).map(|number| number as usize);
+    let (secret, second_secret) = secrets(table);
+    Some(HttpConfig {
+        listen: listen?,
+        peers,
+        secret,
+        second_secret,
+        allowed_networks: table.list("allowed_networks", "networks", network),
+        allowed_ports,
+        dns_interval: table.positive_duration("dns_interval"),
+        publish_timeout: table.positive_duration("publish_timeout"),
+        body_cap,
+        queue_frames: number("queue_frames"),
+        subscription_frames: number("subscription_frames"),
+        header_deadline: table.positive_duration("header_deadline"),
+        body_deadline: table.positive_duration("body_deadline"),
+        max_unverified: number("max_unverified"),
+        max_connections: number("max_connections"),
+        max_sessions: number("max_sessions"),
+        sign_of_life: table.positive_duration("sign_of_life"),
+    })
+}
+
+/// None, one or two; none must be asked for.
+fn secrets(table: &Table<'_>) -> (Option<Secret>, Option<Secret>) {
     let insecure = table.flag("insecure").unwrap_or(false);
-    let secret = secret(table, "secret", "secret_file");
-    let previous = secret_pair(table);
+    let first = secret(table, "secret", "secret_file");
+    let second = secret(table, "second_secret", "second_secret_file");
     let given = table.has("secret") || table.has("secret_file");
     match (insecure, given) {
         (true, true) => table.refuse(
@@ -87,31 +136,15 @@ pub(super) fn parse(table: &Table<'_>) -> Option<HttpConfig> {
         ),
         (false, false) => table.missing(
             "secret_file",
-            "name a file that holds the secret which all nodes share, or write `insecure = true` to run \
-             without authentication",
+            "name a file that holds the secret which all nodes share, or write `insecure = true` to let anybody \
+             who reaches this node invalidate its caches",
         ),
         _ => {}
     }
-    if previous.is_some() && !given {
-        table.refuse_all("a previous secret needs a secret: set secret_file");
+    if second.is_some() && !given {
+        table.refuse_all("a second secret needs a first: set secret_file");
     }
-    let peers = table.list("peers", "peers", |text| text.parse::<Peer>());
-    let allowed_networks = table.list("allowed_networks", "networks", network);
-    let allowed_ports = table.list("allowed_ports", "ports", port);
-    Some(HttpConfig {
-        listen: listen?,
-        peers: peers.unwrap_or_default(),
-        secret,
-        previous_secret: previous,
-        max_body: table.count("max_body"),
-        publish_timeout: table.positive_duration("publish_timeout"),
-        allowed_networks: allowed_networks.unwrap_or_default(),
-        allowed_ports: allowed_ports.unwrap_or_default(),
-    })
-}
-
-fn secret_pair(table: &Table<'_>) -> Option<Secret> {
-    secret(table, "previous_secret", "previous_secret_file")
+    (first, second)
 }
 
 /// From a variable or a file, never from the text of the configuration, which is copied, committed and shown.
@@ -134,19 +167,25 @@ fn secret(table: &Table<'_>, key: &str, file_key: &str) -> Option<Secret> {
         );
         return None;
     }
-    if let Some(text) = table.text(key) {
-        let secret = Secret::new(text);
-        if secret.is_none() {
-            table.refuse(key, "is empty: set it to the secret that all nodes share");
-        }
-        return secret;
-    }
-    table.parsed(file_key, |path| {
-        if path.is_empty() {
-            return Err("names no file".into());
-        }
-        Secret::read(path.as_ref())
-    })
+    let (key, secret) = if table.has(key) {
+        let text = table.text(key)?;
+        (
+            key,
+            Secret::new(text).ok_or("is empty: set it to the secret that all nodes share".into()),
+        )
+    } else if table.has(file_key) {
+        let path = table.text(file_key)?;
+        (file_key, Secret::read(path.as_ref()))
+    } else {
+        return None;
+    };
+    let secret = secret.and_then(|secret| match secret.expose().len() {
+        MIN_SECRET.. => Ok(secret),
+        short => Err(format!(
+            "the secret has {short} bytes: use at least {MIN_SECRET}, random ones"
+        )),
+    });
+    secret.map_err(|why| table.refuse(key, why)).ok()
 }
 
 fn network(text: &str) -> Result<IpNet, String> {
@@ -168,65 +207,5 @@ fn port(text: &str) -> Result<u16, String> {
             "{} is no port: write a number from 1 to 65535",
             quoted(text)
         )),
-    }
-}
-
-impl FromStr for Peer {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let refuse = |why: &str| {
-            Err(format!(
-                "{} is no peer: {why}; write \"host:port\", or \"dns:host:port\" for every address of a name",
-                quoted(text)
-            ))
-        };
-        if text.contains("//") {
-            return refuse("it takes no scheme and no path");
-        }
-        let (dns, address) = match text.trim().strip_prefix("dns:") {
-            Some(address) => (true, address),
-            None => (false, text.trim()),
-        };
-        let Some((host, digits)) = address.rsplit_once(':') else {
-            return refuse("it has no port");
-        };
-        let port = match digits.parse::<u16>() {
-            Ok(port) if port > 0 && digits.bytes().all(|byte| byte.is_ascii_digit()) => port,
-            _ => return refuse("its port is not a number from 1 to 65535"),
-        };
-        let host = match host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'))
-        {
-            Some(inner) if inner.parse::<Ipv6Addr>().is_ok() => inner,
-            Some(_) => return refuse("what stands in brackets is no IPv6 address"),
-            None if host.parse::<Ipv6Addr>().is_ok() => {
-                return refuse("an IPv6 address stands in brackets");
-            }
-            None if host.is_empty() => return refuse("it has no host"),
-            None => host,
-        };
-        let is_address = host.parse::<IpAddr>().is_ok();
-        let named = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        if !is_address && !host.chars().all(named) {
-            return refuse("its host holds a character that no host name has");
-        }
-        let host = host.to_owned();
-        match (dns, is_address) {
-            (true, true) => refuse("`dns:` takes a name"),
-            (true, false) => Ok(Self::Dns { host, port }),
-            (false, _) => Ok(Self::Node { host, port }),
-        }
-    }
-}
-
-impl fmt::Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Dns { host, port } => write!(f, "dns:{host}:{port}"),
-            Self::Node { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Self::Node { host, port } => write!(f, "{host}:{port}"),
-        }
     }
 }

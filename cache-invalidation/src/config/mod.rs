@@ -36,6 +36,7 @@ mod http;
 mod log;
 mod nearest;
 mod node;
+mod peer;
 mod schema;
 mod secret;
 mod settings;
@@ -53,8 +54,9 @@ use invalidation_core::{CacheName, CacheSettings, ClusterName, NodeClock};
 
 pub use self::{
     error::{ConfigError, Problem},
-    http::{HttpConfig, Peer},
+    http::HttpConfig,
     log::{LogChoice, SqliteConfig},
+    peer::Peer,
     secret::Secret,
     settings::NodeSettings,
 };

@@ -19,6 +19,9 @@ impl Secret {
     }
 
     pub(super) fn read(path: &Path) -> Result<Self, String> {
+        if path.as_os_str().is_empty() {
+            return Err("names no file".into());
+        }
         let bytes = std::fs::read(path)
             .map_err(|error| format!("cannot read the secret from {}: {error}", path.display()))?;
         Self::new(bytes).ok_or_else(|| {
