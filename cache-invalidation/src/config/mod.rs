@@ -39,8 +39,8 @@ mod node;
 mod peer;
 mod schema;
 mod secret;
-mod settings;
 mod sources;
+mod start;
 mod table;
 
 use std::{
@@ -50,7 +50,7 @@ use std::{
 };
 
 use figment::Figment;
-use invalidation_core::{CacheName, CacheSettings, ClusterName, NodeClock};
+use invalidation_core::{CacheName, CacheSettings, ClusterName, NodeClock, NodeSettings};
 
 pub use self::{
     error::{ConfigError, Problem},
@@ -58,7 +58,6 @@ pub use self::{
     log::{LogChoice, SqliteConfig},
     peer::Peer,
     secret::Secret,
-    settings::NodeSettings,
 };
 pub use figment;
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use invalidation_core::NodeClock;
+use invalidation_core::{NodeClock, NodeSettings};
 
-use super::{schema, settings::NodeSettings, table::Table};
+use super::{schema, table::Table};
 
 /// From `[node]` in `top`, and from `[log]`.
 pub(super) fn parse(top: &Table<'_>, log: &Table<'_>) -> (NodeSettings, NodeClock) {

@@ -585,6 +585,72 @@ mod http {
     }
 }
 
+/// The commented file of the examples.
+#[cfg(all(feature = "sqlite", feature = "http"))]
+mod example {
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../../../examples/cache-invalidation.toml");
+
+    /// With its secret in a file, or each default written out, it is accepted.
+    #[test]
+    fn it_is_accepted() {
+        let toml = EXAMPLE.replace("/run/secrets/invalidation", "FOLDER/secret");
+        let config = read(&toml, &[]).unwrap();
+        assert_eq!(config.caches.len(), 1);
+        assert!(config.http.unwrap().secret.is_some());
+        let written_out = uncommented().replace("/run/secrets/invalidation", "FOLDER/secret");
+        let without_insecure_or_secrets = written_out
+            .lines()
+            .filter(|line| !line.contains("…"))
+            .map(|line| line.replace("secret-new", "secret"))
+            .collect::<Vec<_>>()
+            .join("\n");
+        let config = read(&without_insecure_or_secrets, &[]).unwrap();
+        assert_eq!(
+            config.settings,
+            NodeSettings::default(),
+            "the defaults in the file are those of the code"
+        );
+        let http = config.http.unwrap();
+        assert_eq!(http.body_cap, Some(1 << 20));
+    }
+
+    /// It shows every key.
+    #[test]
+    fn it_shows_every_key() {
+        let shown: Vec<_> = uncommented()
+            .lines()
+            .filter_map(|line| line.split_once(" = ").map(|(key, _)| key.to_owned()))
+            .collect();
+        let tables = [
+            &schema::NODE,
+            &schema::LOG,
+            &schema::SQLITE,
+            &schema::HTTP,
+            &schema::CACHE,
+        ];
+        for key in tables.iter().flat_map(|table| table.keys) {
+            assert!(
+                shown.iter().any(|shown| shown == key) || EXAMPLE.contains(&format!("[log.{key}]")),
+                "{key}"
+            );
+        }
+    }
+
+    /// A default or an example that is commented out begins with `#` and no space.
+    fn uncommented() -> String {
+        EXAMPLE
+            .lines()
+            .map(|line| match line.strip_prefix('#') {
+                Some(rest) if rest.starts_with(|c: char| c.is_ascii_lowercase()) => rest,
+                _ => line,
+            })
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+}
+
 /// The tables that a misspelt key can stand in, each with what it needs to be accepted.
 fn tables() -> Vec<(&'static schema::Section, &'static str)> {
     let mut tables = vec![
@@ -611,6 +677,19 @@ proptest! {
     #[test]
     fn any_text_is_answered(text in any::<String>()) {
         let _ = Config::parse_str(&text);
+    }
+
+    /// Any damage to a good file gives a value or an error, never a panic, and no quotation of a secret.
+    #[test]
+    fn damaged_files_are_answered(at in 0usize..12_000, cut in 0usize..40, put in "[\\[\\]{}='\"\n.,#a0]{0,4}") {
+        let good = concat!(include_str!("../../../examples/cache-invalidation.toml"), "\n[x]\nsecret = 'hunter2'\n");
+        let mut letters: Vec<char> = good.chars().collect();
+        let at = at % letters.len();
+        let end = (at + cut).min(letters.len());
+        letters.splice(at..end, put.chars());
+        if let Err(error) = Config::parse_str(&letters.into_iter().collect::<String>()) {
+            prop_assert!(!error.to_string().contains("hunter2"), "{}", error);
+        }
     }
 
     /// Any value at any key gives a value or an error, never a panic, and nothing that stands at a secret's
