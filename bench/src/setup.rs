@@ -22,8 +22,7 @@ pub(crate) fn pair() -> anyhow::Result<(HttpTransport, HttpTransport)> {
 
 /// A transport that listens on `own` and knows `peer`.
 pub(crate) fn transport(own: SocketAddr, peer: SocketAddr) -> anyhow::Result<HttpTransport> {
-    Ok(HttpTransport::builder()
-        .cluster(CLUSTER)
+    Ok(HttpTransport::builder(CLUSTER)
         .listen(own)
         .peer(peer.to_string())
         .secret(SECRET)
