@@ -4,8 +4,14 @@
 
 mod support;
 
+use std::time::Duration;
+
 use invalidation_core::{CacheInvalidationTransport, ErrorKind, GapReason, Signal};
-use support::{TestNode, builder, eventually, next, next_gap, next_text, text};
+use support::{
+    TestNode, builder, eventually, next, next_gap, next_text,
+    tap::{Mode, Tap},
+    text,
+};
 
 /// A dead peer fails at once; back on the same port it gets one resync by itself, with no further publish,
 /// and then frames again.
@@ -88,24 +94,49 @@ async fn a_peer_that_missed_nothing_gets_no_resync() {
     assert_eq!(next_text(&mut at_b).await, "first");
 }
 
-/// An idle connection is kept alive below the peer's deadline, and one that was closed is made anew without
-/// a loss.
+/// A connection that the peer closed is made anew by itself, and frames flow again.
 #[tokio::test]
-async fn an_idle_connection_that_was_closed_is_made_anew() {
-    let b = TestNode::start(builder().header_deadline(std::time::Duration::from_millis(50)));
-    let a = TestNode::start(builder().peer(b.at()));
+async fn a_connection_that_was_closed_is_made_anew() {
+    let b = TestNode::start(builder());
+    let tap = Tap::start(b.address).await;
+    let a = TestNode::start(builder().peer(tap.address.to_string()));
     let mut at_b = b.subscribe().await;
-    a.publish_until_received("first").await;
-    // Far longer than the peer keeps an idle connection: many are made and closed meanwhile.
-    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-    a.publish_until_received("second").await;
-    let mut seen = Vec::new();
-    while seen.last().is_none_or(|text| text != "second") {
-        if let Signal::Frame(frame) = next(&mut at_b).await {
-            seen.push(text(&frame));
-        }
-    }
-    assert_eq!(seen, ["first", "second"]);
+    a.publish_one("before").await.unwrap();
+    assert_eq!(next_text(&mut at_b).await, "before");
+    let connections = tap.connections();
+    tap.cut();
+    eventually("it is made anew", async || {
+        (tap.connections() > connections).then_some(())
+    })
+    .await;
+    a.publish_until_received("after").await;
+    eventually("the frame arrives", async || match next(&mut at_b).await {
+        Signal::Frame(frame) => Some(assert_eq!(text(&frame), "after")),
+        // Of a publish that met the open breaker.
+        _ => None,
+    })
+    .await;
+}
+
+/// An idle link is tried again and again over the same connection, and a peer that became another node is
+/// found out and resynced though nothing is published.
+#[tokio::test]
+async fn an_idle_link_is_watched() {
+    let (b, c) = (TestNode::start(builder()), TestNode::start(builder()));
+    let mut at_c = c.subscribe().await;
+    let tap = Tap::start(b.address).await;
+    let _a = TestNode::start(
+        builder()
+            .peer(tap.address.to_string())
+            .sign_of_life(Duration::from_millis(10)),
+    );
+    eventually("signs of life", async || {
+        (tap.passed().len() >= 5).then_some(())
+    })
+    .await;
+    assert_eq!(tap.connections(), 1);
+    tap.set(Mode::Forward(c.address));
+    assert_eq!(next_gap(&mut at_c).await, GapReason::Resync);
 }
 
 /// An own address in the list is found out, costs nothing, and is left out of the outcomes.

@@ -6,13 +6,20 @@
     reason = "shared by several tests, which may panic"
 )]
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use parking_lot::Mutex;
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
-    task::JoinHandle,
+    sync::Notify,
+    task::{JoinHandle, JoinSet},
 };
 
 use super::{read_answer, read_message};
@@ -45,6 +52,8 @@ pub(crate) struct Tap {
     pub(crate) address: SocketAddr,
     mode: Arc<Mutex<Mode>>,
     passed: Arc<Mutex<Vec<Passed>>>,
+    connections: Arc<AtomicUsize>,
+    cut: Arc<Notify>,
     task: JoinHandle<()>,
 }
 
@@ -53,18 +62,48 @@ impl Tap {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mode = Arc::new(Mutex::new(Mode::Forward(upstream)));
-        let passed = Arc::default();
-        let task = tokio::spawn(accept(listener, mode.clone(), Arc::clone(&passed)));
+        let passed = Arc::<Mutex<Vec<Passed>>>::default();
+        let connections = Arc::<AtomicUsize>::default();
+        let cut = Arc::<Notify>::default();
+        let accepting = {
+            let (mode, passed) = (mode.clone(), passed.clone());
+            let (connections, cut) = (connections.clone(), cut.clone());
+            async move {
+                let mut open = JoinSet::new();
+                loop {
+                    tokio::select! {
+                        () = cut.notified() => open.abort_all(),
+                        accepted = listener.accept() => {
+                            connections.fetch_add(1, Ordering::SeqCst);
+                            open.spawn(pass_on(accepted.unwrap().0, mode.clone(), passed.clone()));
+                        }
+                    }
+                }
+            }
+        };
+        let task = tokio::spawn(accepting);
         Self {
             address,
             mode,
             passed,
+            connections,
+            cut,
             task,
         }
     }
 
     pub(crate) fn set(&self, mode: Mode) {
         *self.mode.lock() = mode;
+    }
+
+    /// Closes all connections; new ones are accepted.
+    pub(crate) fn cut(&self) {
+        self.cut.notify_one();
+    }
+
+    /// How many were accepted.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 
     pub(crate) fn passed(&self) -> Vec<Passed> {
@@ -81,14 +120,6 @@ impl Tap {
 impl Drop for Tap {
     fn drop(&mut self) {
         self.task.abort();
-    }
-}
-
-async fn accept(listener: TcpListener, mode: Arc<Mutex<Mode>>, passed: Arc<Mutex<Vec<Passed>>>) {
-    let mut connections = tokio::task::JoinSet::new();
-    loop {
-        let (stream, _) = listener.accept().await.unwrap();
-        connections.spawn(pass_on(stream, mode.clone(), passed.clone()));
     }
 }
 
