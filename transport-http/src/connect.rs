@@ -31,11 +31,14 @@ pub(crate) enum Address {
     Fixed(SocketAddr),
 }
 
+/// What moves the bytes of a connection.
+type Driver = Connection<TokioIo<TcpStream>, Full<Bytes>>;
+
 /// A connection over which requests go one after the other.
 pub(crate) struct Link {
     requests: SendRequest<Full<Bytes>>,
     /// `None` once it has ended. It is dropped then, since it may hold a request that it will never send.
-    connection: Option<Pin<Box<Connection<TokioIo<TcpStream>, Full<Bytes>>>>>,
+    connection: Option<Pin<Box<Driver>>>,
 }
 
 impl Link {

@@ -93,6 +93,10 @@ async fn close_finishes_an_answer_in_progress() {
     };
     let mut close = std::pin::pin!(b.transport.close());
     assert!(futures_util::poll!(close.as_mut()).is_pending());
+    eventually("nobody is let in", async || {
+        TcpStream::connect(b.address).await.is_err().then_some(())
+    })
+    .await;
     frame.ack.unwrap().applied();
     let (delivery, closed) = within(async { tokio::join!(publish, close) }).await;
     closed.unwrap();
