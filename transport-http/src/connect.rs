@@ -31,11 +31,14 @@ pub(crate) enum Address {
     Fixed(SocketAddr),
 }
 
+/// What moves the bytes of a connection.
+type Driver = Connection<TokioIo<TcpStream>, Full<Bytes>>;
+
 /// A connection over which requests go one after the other.
 pub(crate) struct Link {
     requests: SendRequest<Full<Bytes>>,
-    connection: Pin<Box<Connection<TokioIo<TcpStream>, Full<Bytes>>>>,
-    ended: bool,
+    /// `None` once it has ended. It is dropped then, since it may hold a request that it will never send.
+    connection: Option<Pin<Box<Driver>>>,
 }
 
 impl Link {
@@ -50,8 +53,7 @@ impl Link {
         let (requests, connection) = http1::handshake(TokioIo::new(stream)).await?;
         Ok(Self {
             requests,
-            connection: Box::pin(connection),
-            ended: false,
+            connection: Some(Box::pin(connection)),
         })
     }
 
@@ -76,15 +78,15 @@ impl Link {
             let body = Limited::new(body, cap).collect().await?;
             Ok((head.status, body.to_bytes()))
         };
-        if self.ended {
+        let Some(connection) = &mut self.connection else {
             return Err("the connection has ended".into());
-        }
+        };
         tokio::pin!(exchange);
         tokio::select! {
             biased;
             answer = &mut exchange => answer,
-            _ = &mut self.connection => {
-                self.ended = true;
+            _ = connection => {
+                self.connection = None;
                 // It may have ended right after the answer.
                 exchange.await
             }
@@ -93,9 +95,9 @@ impl Link {
 
     /// Waits, while nothing is in flight, until the peer closes the connection. Cancel-safe.
     pub(crate) async fn ended(&mut self) {
-        if !self.ended {
-            let _ = (&mut self.connection).await;
-            self.ended = true;
+        if let Some(connection) = &mut self.connection {
+            let _ = connection.await;
+            self.connection = None;
         }
     }
 }

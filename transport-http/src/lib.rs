@@ -28,6 +28,8 @@
 //!   was applied. `Ok(Some(_))`: every target applied it (when asked for). `TooLarge`: a queue overflowed, here
 //!   or there. `TimedOut`: it may or may not have arrived. `Unavailable`: not sent, or the answer was lost. A
 //!   peer whose node has no subscription never says it received anything.
+//! - **Acknowledgements hold the line.** The answer to a batch waits for those it was asked for, at most three
+//!   quarters of the sender's publish timeout; what is published meanwhile for that peer goes in the next request.
 //! - **Circuit breaker.** After a failure, frames for that peer fail at once until it answers again.
 //! - **Overflow at the receiver** drops the frame and yields
 //!   [`Gap(Overflow)`](invalidation_core::GapReason::Overflow); gaps of one kind that nobody has read yet are one
@@ -44,7 +46,8 @@
 //! below the highest that was forgotten gets a window. No clock takes part (`P17`).
 //!
 //! What is not signed right is refused before it changes anything, each reason with its own status, and is
-//! counted (`P18`). Size is checked before hashing; time, connections and unverified requests are bounded.
+//! counted (`P18`). Size is checked before hashing; time, connections and unverified requests are bounded, so
+//! that strangers who fill those bounds can slow the fast path down, and nothing else: keep the port private.
 //! Redirects are never followed. Discovered peers must be in an allow-list of networks and ports.
 //!
 //! The bodies are not encrypted: they hold names, keys and tags, never values. Where that matters, run it

@@ -217,3 +217,73 @@ fn overflow(bound: usize) -> Arc<Error> {
         .with_retry(invalidation_core::Retry::Temporary),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+
+    fn push(queue: &PeerQueue, size: usize) -> oneshot::Receiver<Outcome> {
+        let (answer, outcome) = oneshot::channel();
+        queue.push(Queued {
+            bytes: vec![0; size].into(),
+            want_ack: false,
+            answer,
+        });
+        outcome
+    }
+
+    /// A frame that fails because the breaker is open is owed to the peer, also while a resync for earlier
+    /// ones is on its way.
+    #[test]
+    fn a_refused_frame_is_owed() {
+        let queue = PeerQueue::new(8, 8, false);
+        queue.refuse(Err(overflow(0)));
+        assert!(!queue.owes_resync());
+        assert!(push(&queue, 1).try_recv().unwrap().is_err());
+        assert!(queue.take(100, true).resync);
+        assert!(!queue.owes_resync());
+        assert!(push(&queue, 1).try_recv().unwrap().is_err());
+        assert!(queue.owes_resync());
+    }
+
+    /// Nothing is owed to a peer that turned out to be this node.
+    #[test]
+    fn nothing_is_owed_to_oneself() {
+        let queue = PeerQueue::new(8, 8, false);
+        let mut waiting = push(&queue, 1);
+        queue.refuse(Ok(Reply::Itself));
+        assert_eq!(waiting.try_recv().unwrap().unwrap(), Reply::Itself);
+        assert_eq!(push(&queue, 1).try_recv().unwrap().unwrap(), Reply::Itself);
+        assert!(!queue.owes_resync());
+    }
+
+    /// `P18`: the queue is bounded in bytes too.
+    #[test]
+    fn the_queue_is_bounded_in_bytes() {
+        let queue = PeerQueue::new(8, 8, false);
+        let mut waiting = push(&queue, 8);
+        assert!(waiting.try_recv().is_err());
+        assert!(push(&queue, 1).try_recv().unwrap().is_err());
+        assert!(waiting.try_recv().unwrap().is_err());
+        assert!(queue.owes_resync());
+        assert!(queue.take(100, false).frames.is_empty());
+    }
+
+    /// Frames that do not fit one request go in the next, in order.
+    #[test]
+    fn a_batch_is_cut_to_the_body_cap() {
+        let queue = PeerQueue::new(8, 100, false);
+        let _waiting: Vec<_> = [10, 11, 12].map(|size| push(&queue, size)).into();
+        let sizes = |take: Take| {
+            take.frames
+                .iter()
+                .map(|f| f.bytes.len())
+                .collect::<Vec<_>>()
+        };
+        let room_for_two = BATCH_HEAD + ITEM_HEAD + (10 + ITEM_HEAD) + (11 + ITEM_HEAD);
+        assert_eq!(sizes(queue.take(room_for_two, false)), [10, 11]);
+        assert_eq!(sizes(queue.take(room_for_two, false)), [12]);
+    }
+}

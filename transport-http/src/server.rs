@@ -167,6 +167,9 @@ impl Receiver {
             .subscribers
             .deliver(batch.items, sender)
             .ok_or(Refusal::NotSubscribed)?;
+        // The subscription's task was just woken, on this thread as a rule: let it go before the answer is
+        // signed and written.
+        tokio::task::yield_now().await;
         let mut outcomes = Vec::with_capacity(delivered.len());
         let mut deadline = None;
         for item in delivered {

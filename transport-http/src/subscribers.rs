@@ -211,3 +211,30 @@ impl Drop for Inlet {
         self.inbox.close();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A subscription that meets the close is refused, however late it looks.
+    #[test]
+    fn nobody_subscribes_after_the_close() {
+        let subscribers = Arc::new(Subscribers::new(1, 1));
+        assert!(subscribers.subscribe().is_some());
+        subscribers.close();
+        assert!(subscribers.subscribe().is_none());
+    }
+
+    /// `P18`: what waits is bounded in bytes too; one frame is always let in.
+    #[test]
+    fn an_inbox_is_bounded_in_bytes() {
+        let inbox = Inbox::default();
+        let frame = |size| Frame::new(vec![0; size].into(), Sender::Authenticated);
+        assert!(inbox.push(frame(9), 10, 8));
+        assert!(!inbox.push(frame(1), 10, 8));
+        let inbox = Inbox::default();
+        assert!(inbox.push(frame(4), 10, 8));
+        assert!(inbox.push(frame(4), 10, 8));
+        assert!(!inbox.push(frame(1), 10, 8));
+    }
+}

@@ -67,6 +67,9 @@ impl HttpTransport {
     /// The receiver as a router to mount in an axum app, under any path; peers then name that path as their
     /// prefix: nested under `/internal`, this node is `http://host:port/internal`. It answers 503 until the
     /// transport starts, and after it was closed or dropped.
+    ///
+    /// Deadlines for headers and a bound on connections are then up to the app; so is `TCP_NODELAY`, without
+    /// which answers may be held back (for `axum::serve`: `ListenerExt::tap_io`).
     pub fn router(&self) -> Router {
         server::router(self.receiver.clone())
     }

@@ -7,6 +7,8 @@
     reason = "shared by several tests, which may panic"
 )]
 
+pub(crate) mod tap;
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
