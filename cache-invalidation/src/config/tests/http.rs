@@ -130,6 +130,11 @@ fn bad_secret_files_are_named() {
     );
     refused(&http("secret_file = 'FOLDER/empty'"), &["/empty is empty"]);
     refused(&http("secret_file = ''"), &["names no file"]);
+    let text = refusal(
+        HTTP,
+        &[("CACHE_INVALIDATION__TRANSPORT__HTTP__SECRET", "hunter2")],
+    );
+    assert!(text.contains("has 7 bytes: use at least 16"), "{text}");
     let both = http("secret_file = 'FOLDER/secret'");
     let text = refusal(
         &both,

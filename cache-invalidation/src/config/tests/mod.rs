@@ -173,20 +173,20 @@ fn unknown_variables_are_named() {
 /// Variables that cannot be placed are refused, not dropped.
 #[test]
 fn odd_variables_are_refused() {
-    for variables in [
-        &[("CACHE_INVALIDATION__LOG____URL", "x")][..],
-        &[("CACHE_INVALIDATION__", "x")],
-        &[
-            ("CACHE_INVALIDATION__LOG", "x"),
-            ("CACHE_INVALIDATION__LOG__URL", "x"),
-        ],
-        &[
-            ("CACHE_INVALIDATION__LOG__URL", "x"),
-            ("CACHE_INVALIDATION__log__url", "y"),
-        ],
+    let url = ("CACHE_INVALIDATION__LOG__URL", "none:");
+    for (variables, why) in [
+        (&[("CACHE_INVALIDATION__LOG____URL", "x")][..], "empty part"),
+        (&[("CACHE_INVALIDATION__", "x")], "empty part"),
+        (&[("CACHE_INVALIDATION__LOG", "x"), url], "another variable"),
+        (&[url, ("CACHE_INVALIDATION__LOG", "x")], "another variable"),
+        (
+            &[url, ("CACHE_INVALIDATION__log__url", "none:")],
+            "another variable",
+        ),
     ] {
-        let text = refusal(MINIMAL, variables);
-        assert!(text.contains("variable CACHE_INVALIDATION__"), "{text}");
+        let text = refusal("cluster = 'billing'", variables);
+        assert!(text.starts_with("variable CACHE_INVALIDATION__"), "{text}");
+        assert!(text.contains(why), "{text}");
     }
 }
 
