@@ -92,23 +92,20 @@
 //!
 //! Always there: [`MemoryLog`] and [`MemoryTransport`], for a single node and for tests, and the two interfaces,
 //! [`InvalidationLog`] and [`CacheInvalidationTransport`], for backends of your own.
-#![cfg_attr(not(feature = "sqlite"), allow(rustdoc::broken_intra_doc_links))]
-#![cfg_attr(not(feature = "http"), allow(rustdoc::broken_intra_doc_links))]
+// The page names all backends, also those that are not compiled in.
+#![cfg_attr(
+    not(all(feature = "sqlite", feature = "http")),
+    allow(rustdoc::broken_intra_doc_links)
+)]
 
 pub mod config;
-
-/// The SQLite log.
-#[cfg(feature = "sqlite")]
-pub mod sqlite {
-    pub use invalidation_log_sqlite::*;
-}
-
-/// The HTTP fan-out.
-#[cfg(feature = "http")]
-pub mod http {
-    pub use invalidation_transport_http::*;
-}
 
 pub use invalidation_core::*;
 #[cfg(feature = "derive")]
 pub use invalidation_derive::CacheKey;
+#[cfg(feature = "sqlite")]
+#[doc(inline)]
+pub use invalidation_log_sqlite as sqlite;
+#[cfg(feature = "http")]
+#[doc(inline)]
+pub use invalidation_transport_http as http;

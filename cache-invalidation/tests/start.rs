@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use cache_invalidation::config::Config;
+use cache_invalidation::{Cache, config::Config};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -22,6 +22,33 @@ async fn none_has_no_log() {
     let config = Config::parse_str("cluster = 'billing'\nlog.url = 'none:'").unwrap();
     let node = config.start().await.unwrap();
     assert!(node.log_age().is_none());
+    node.shutdown(SECOND).await.unwrap();
+}
+
+/// What an operator sets for a cache reaches it, at the largest that is accepted as well.
+#[tokio::test]
+async fn cache_settings_reach_the_cache() {
+    let toml = format!(
+        "cluster = 'billing'
+        log.url = 'memory:'
+        cache_defaults.max_concurrent_loads = {}
+        [caches.users]
+        ttl = '3650d'
+        ttl_cap = '3650d'
+        max_staleness = '3650d'
+        load_timeout = '3650d'
+        [caches.bounded]
+        negative_ttl = '1s'",
+        u32::MAX
+    );
+    let node = Config::parse_str(&toml).unwrap().start().await.unwrap();
+    let users: Cache<i64, i64> = node.cache("users").build().unwrap();
+    let loaded = users
+        .get_or_load(&1, async || Ok::<_, std::io::Error>(2))
+        .await;
+    assert_eq!(loaded.unwrap(), 2);
+    let refused = node.cache::<i64, i64>("bounded").build().unwrap_err();
+    assert!(refused.to_string().contains("negative_ttl"), "{refused}");
     node.shutdown(SECOND).await.unwrap();
 }
 

@@ -46,7 +46,9 @@ fn settings(table: &Table<'_>, no_log: bool) -> CacheSettings {
         ],
     );
     settings.capacity = table.count("capacity");
-    settings.max_concurrent_loads = table.count("max_concurrent_loads");
+    settings.max_concurrent_loads = table
+        .count::<u32>("max_concurrent_loads")
+        .map(|loads| loads as usize);
     settings.load_timeout = table.positive_duration("load_timeout");
     if no_log && settings.max_staleness.is_some() {
         table.refuse(

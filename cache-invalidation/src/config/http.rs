@@ -12,7 +12,8 @@ use super::{
     peer::Peer,
     secret::Secret,
     sources,
-    table::{Provenance, Table, quoted},
+    table::{Provenance, Table},
+    value::quoted,
 };
 
 /// `[transport.http]`. `None` leaves a key to the transport's default.

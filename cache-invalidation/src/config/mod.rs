@@ -26,9 +26,7 @@
 //! # Ok::<(), cache_invalidation::config::ConfigError>(())
 //! ```
 //!
-//! Every key, with its unit and its default, stands in
-//! [`cache-invalidation.toml`](https://github.com/cache-invalidation/cache-invalidation/blob/main/examples/cache-invalidation.toml)
-//! among the examples.
+//! Every key, with its unit and its default, stands in `examples/cache-invalidation.toml` of the repository.
 
 mod caches;
 mod error;
@@ -37,11 +35,13 @@ mod log;
 mod nearest;
 mod node;
 mod peer;
+mod reader;
 mod schema;
 mod secret;
 mod sources;
 mod start;
 mod table;
+mod value;
 
 use std::{
     collections::BTreeMap,
@@ -62,8 +62,9 @@ pub use self::{
 pub use figment;
 
 use self::{
+    reader::Reader,
     sources::{Lines, TomlText, Variables},
-    table::{Reader, Table},
+    table::Table,
 };
 
 /// The file that [`Config::load`] reads.
@@ -95,13 +96,19 @@ impl Config {
     /// # Errors
     /// Everything that is wrong.
     pub fn load() -> Result<Self, ConfigError> {
-        let file = Path::new(DEFAULT_FILE);
+        Self::load_if_there(Path::new(DEFAULT_FILE), std::env::vars_os())
+    }
+
+    fn load_if_there(
+        file: &Path,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, ConfigError> {
         // A file that is there and cannot be looked at is an error, not an absent one.
         if matches!(file.try_exists(), Ok(false)) {
-            let figment = Figment::from(Variables::new(std::env::vars_os())?);
+            let figment = Figment::from(Variables::new(variables)?);
             return Self::read(&figment, &Lines::default());
         }
-        Self::from_file(file)
+        Self::from_file_and_variables(file.into(), variables)
     }
 
     /// From this file and the environment.

@@ -6,7 +6,7 @@ use std::{
     str::FromStr,
 };
 
-use super::table::quoted;
+use super::value::quoted;
 
 /// Where another node listens, as the HTTP transport takes it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -236,6 +236,11 @@ pub(super) fn variable<S: AsRef<str>>(path: &[S]) -> String {
     format!("{PREFIX}{}", path.join(SEPARATOR))
 }
 
+/// Whether a value came from a variable whose name follows from its key.
+pub(super) fn is_ours(metadata: &Metadata) -> bool {
+    metadata.name == VARIABLE
+}
+
 /// Whether a value came from the environment, by way of this module or of figment's `Env`.
 pub(super) fn is_environment(metadata: &Metadata) -> bool {
     metadata.name.contains(VARIABLE)

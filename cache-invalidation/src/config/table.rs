@@ -1,117 +1,23 @@
-//! Reads checked values out of figment's tree, and keeps what is wrong with the rest.
+//! A table of the configuration, and the checked values in it.
 
-use std::{cell::RefCell, time::Duration};
+use std::time::Duration;
 
 use figment::{
-    Figment, Metadata, Source,
-    value::{Dict, Num, Value},
+    Metadata, Source,
+    value::{Dict, Value},
 };
 use humantime_serde::re::humantime;
 
 use super::{
-    error::{ConfigError, Problem},
     nearest,
+    reader::Reader,
     schema::Section,
-    sources::{self, Lines},
+    sources,
+    value::{is_date, kind_of, quoted, shown, whole},
 };
 
 /// No duration is longer: far above any use, and far below where arithmetic ends.
 const MAX_DURATION: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
-
-/// The sources of one configuration, and what was found wrong with them so far.
-#[derive(Debug)]
-pub(super) struct Reader<'s> {
-    figment: &'s Figment,
-    lines: &'s Lines,
-    problems: RefCell<Vec<Problem>>,
-}
-
-impl<'s> Reader<'s> {
-    pub(super) fn new(figment: &'s Figment, lines: &'s Lines) -> Self {
-        Self {
-            figment,
-            lines,
-            problems: RefCell::default(),
-        }
-    }
-
-    pub(super) fn top(&self, section: &'static Section) -> Table<'_> {
-        let dict = match self.figment.find_value("") {
-            Ok(Value::Dict(_, dict)) => dict,
-            Ok(_) => Dict::new(),
-            Err(error) => {
-                for error in error {
-                    let origin = error.metadata.as_ref().map(|from| self.source(from));
-                    self.problem(origin, String::new(), without_snippet(&error.kind));
-                }
-                Dict::new()
-            }
-        };
-        Table::new(self, Vec::new(), dict, Some(section))
-    }
-
-    /// `value`, unless something was wrong.
-    pub(super) fn finish<T>(self, value: Option<T>) -> Result<T, ConfigError> {
-        let problems = self.problems.into_inner();
-        match value {
-            Some(value) if problems.is_empty() => Ok(value),
-            _ => Err(ConfigError::new(problems)),
-        }
-    }
-
-    fn problem(&self, origin: Option<String>, key: String, message: impl Into<String>) {
-        self.problems.borrow_mut().push(Problem {
-            origin,
-            key,
-            message: message.into(),
-        });
-    }
-
-    fn metadata(&self, value: &Value) -> Option<&Metadata> {
-        self.figment.get_metadata(value.tag())
-    }
-
-    fn source(&self, metadata: &Metadata) -> String {
-        match &metadata.source {
-            Some(Source::File(path)) => path.display().to_string(),
-            Some(source) => format!("{} ({source})", metadata.name),
-            None => format!("the {}", metadata.name),
-        }
-    }
-
-    /// Where `value`, which stands at `path`, came from.
-    fn origin(&self, path: &[String], value: &Value) -> Option<String> {
-        let (mut path, mut value) = (path.to_vec(), value);
-        let mut metadata = self.metadata(value);
-        // A variable gives one leaf: its full name tells more than that of the table it made.
-        while metadata.is_some_and(sources::is_environment)
-            && let Value::Dict(_, dict) = value
-            && let Some((key, inner)) = dict.iter().next()
-        {
-            path.push(key.clone());
-            value = inner;
-            metadata = self.metadata(value);
-        }
-        let metadata = metadata?;
-        if sources::is_environment(metadata) {
-            return Some(format!("variable {}", sources::variable(&path)));
-        }
-        let source = self.source(metadata);
-        Some(match self.lines.of(&path) {
-            Some(line) => format!("{source}:{line}"),
-            None => source,
-        })
-    }
-}
-
-/// A syntax error of figment's own TOML provider quotes the line that it is about.
-fn without_snippet(kind: &figment::error::Kind) -> String {
-    kind.to_string()
-        .lines()
-        .filter(|line| !line.contains('|'))
-        .collect::<Vec<_>>()
-        .join(", ")
-}
 
 /// One table, whose keys are all known.
 #[derive(Debug)]
@@ -134,7 +40,7 @@ pub(super) enum Provenance {
 
 impl<'r> Table<'r> {
     /// `None` for `known` where every key is a name.
-    fn new(
+    pub(super) fn new(
         reader: &'r Reader<'r>,
         path: Vec<String>,
         dict: Dict,
@@ -418,59 +324,4 @@ impl<'r> Table<'r> {
             .metadata(value)
             .is_some_and(sources::is_environment)
     }
-}
-
-/// A value for an error message: short, on one line, and without what stands before an `@`, where addresses
-/// keep their password.
-pub(super) fn quoted(text: &str) -> String {
-    let shown = match text.rsplit_once('@') {
-        Some((_, host)) => format!("…@{host}"),
-        None => text.to_owned(),
-    };
-    let mut short: String = shown.chars().take(60).collect();
-    if short.len() < shown.len() {
-        short.push('…');
-    }
-    format!("{short:?}")
-}
-
-/// `caches."odd name".ttl`.
-fn shown(path: &[String]) -> String {
-    let keys: Vec<_> = path
-        .iter()
-        .map(|key| {
-            let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-            if !key.is_empty() && key.chars().all(bare) {
-                key.clone()
-            } else {
-                format!("{key:?}")
-            }
-        })
-        .collect();
-    keys.join(".")
-}
-
-/// The number, if it is no fraction.
-fn whole(number: Num) -> Option<i128> {
-    number
-        .to_i128()
-        .or_else(|| number.to_u128().and_then(|number| number.try_into().ok()))
-}
-
-fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::String(..) | Value::Char(..) => "text",
-        Value::Bool(..) => "true or false",
-        Value::Num(_, number) if number.to_f64().is_some() => "a fraction",
-        Value::Num(..) => "a number",
-        Value::Empty(..) => "nothing",
-        Value::Dict(_, dict) if is_date(dict) => "a date",
-        Value::Dict(..) => "a table",
-        Value::Array(..) => "a list",
-    }
-}
-
-/// How a TOML date arrives.
-fn is_date(dict: &Dict) -> bool {
-    dict.keys().any(|key| key.starts_with("$__toml"))
 }
