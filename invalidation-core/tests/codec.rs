@@ -11,6 +11,7 @@ use invalidation_core::{
         Carried, DecodeError, Envelope, FORMAT, MIN_FRAME, Message, Standing, decode, encode, pack,
     },
 };
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use proptest::{collection::vec, prelude::*};
 
 fn cluster() -> impl Strategy<Value = ClusterName> {
@@ -38,7 +39,8 @@ fn invalidation() -> impl Strategy<Value = Invalidation> {
 
 fn standing() -> impl Strategy<Value = Standing> {
     // Few identities, so that entries of one frame share some.
-    let identity = vec(0..3_u8, 0..3).prop_map(LogIdentity::from_bytes);
+    let identity = (0..3_u8, 0..64_usize)
+        .prop_map(|(byte, len)| LogIdentity::from_bytes(vec![byte; len / 32 * 32]));
     prop_oneof![
         Just(Standing::Claimed),
         Just(Standing::Proven(None)),
@@ -168,15 +170,18 @@ proptest! {
         after.dedup();
         prop_assert_eq!(before, after);
 
-        // An entry whose items were all kept, or which was widened.
-        let (before, after) = (items(&carried), items(&packed));
-        for item in &before {
-            let kept = after.contains(item);
-            let widened = packed.iter().any(|c| c.entry.nonce == item.0 && matches!(
-                &c.entry.invalidation, Invalidation::Cache { cache, scope: Scope::All } if item.1.starts_with(cache.as_str())
-            ));
-            prop_assert!(kept || widened, "lost {item:?}");
-        }
+        // The items of each entry are all there, once, or it widened.
+        let widened = |nonce: Nonce| {
+            packed.iter().any(|c| c.entry.nonce == nonce && !carried.contains(c) && matches!(
+                &c.entry.invalidation,
+                Invalidation::Cache { scope: Scope::All, .. }
+            ))
+        };
+        let mut kept = items(&carried);
+        kept.retain(|item| !widened(item.0));
+        let mut left = items(&packed);
+        left.retain(|item| !widened(item.0));
+        prop_assert_eq!(kept, left);
     }
 }
 
@@ -208,7 +213,11 @@ fn a_key_too_large_for_any_frame_widens() {
     let cluster = ClusterName::new("billing").unwrap();
     let large = users(Scope::keys(["a".to_owned(), "b".repeat(600)]));
     let small = users(Scope::keys(["c"]));
-    let parts = pack(vec![large.clone(), small.clone()], MIN_FRAME, &cluster);
+    let recorder = DebuggingRecorder::new();
+    let counters = recorder.snapshotter();
+    let parts = metrics::with_local_recorder(&recorder, || {
+        pack(vec![large.clone(), small.clone()], MIN_FRAME, &cluster)
+    });
     let packed: Vec<_> = parts.into_iter().flatten().collect();
     let widened = Carried {
         entry: Entry {
@@ -218,6 +227,15 @@ fn a_key_too_large_for_any_frame_widens() {
         standing: large.standing,
     };
     assert_eq!(packed, [widened, small]);
+
+    let counted: Vec<_> = counters.snapshot().into_vec();
+    let [(key, _, _, DebugValue::Counter(1))] = &counted[..] else {
+        panic!("{counted:?}");
+    };
+    assert_eq!(
+        key.key().to_string(),
+        "Key(cache_invalidation_widened_total, [reason = item_too_large])"
+    );
 }
 
 /// P12: the reasons for which a frame is refused, each a gap.
@@ -235,4 +253,37 @@ fn what_is_no_frame_is_refused_by_name() {
     unknown_kind.extend([7; 16]);
     unknown_kind.extend([0x20, 9]);
     assert_eq!(decode(&unknown_kind), DecodeError::UnknownMessage(9));
+}
+
+/// P11: an identity of absurd length is left out rather than the invalidation: it is claimed then.
+#[test]
+fn an_identity_too_large_for_any_frame_is_left_out() {
+    let cluster = ClusterName::new("billing").unwrap();
+    let mut large = users(Scope::keys(["a"]));
+    large.standing = Standing::Proven(Some(LogIdentity::from_bytes(vec![7; 600])));
+    let packed: Vec<_> = pack(vec![large.clone()], MIN_FRAME, &cluster).concat();
+    assert_eq!(packed.len(), 1);
+    assert_eq!(packed[0].standing, Standing::Claimed);
+    assert_eq!(
+        packed[0].entry.invalidation,
+        large.entry.invalidation.widened()
+    );
+}
+
+/// P11: the smallest frame holds the longest names.
+#[test]
+fn the_smallest_frame_holds_any_cache() {
+    let long = "x".repeat(128);
+    let cluster = ClusterName::new(&long).unwrap();
+    let entry = Carried {
+        entry: Entry {
+            nonce: Nonce(u64::MAX),
+            invalidation: Invalidation::Cache {
+                cache: CacheName::new(&long).unwrap(),
+                scope: Scope::All,
+            },
+        },
+        standing: Standing::Proven(None),
+    };
+    assert!(frame_of(&cluster, vec![entry]).len() <= MIN_FRAME);
 }

@@ -391,3 +391,28 @@ async fn each_handle_closes_for_itself() {
     assert_eq!(log.append(&[]).await.unwrap_err().kind, ErrorKind::Closed);
     other.append(&entries(1)).await.unwrap();
 }
+
+/// An entry of a transaction is read at the position that `append_in` gave, also when the log was restored
+/// while the transaction was open.
+#[tokio::test]
+async fn positions_of_transactions_hold() {
+    let log = MemoryLog::new();
+    let empty = log.faults().snapshot();
+    let start = log.head().await.unwrap();
+    let mut early = log.begin();
+    let of_early = early.append_in(&log, &entries(1)).await.unwrap();
+    log.faults().restore(&empty);
+    let mut late = log.begin();
+    let of_late = late.append_in(&log, &entries(1)).await.unwrap();
+    late.commit().await.unwrap();
+    let head = log.head().await.unwrap();
+    assert!(log.covers(&head, &of_late[0]));
+    assert!(!log.covers(&head, &of_early[0]));
+    early.commit().await.unwrap();
+
+    let Page::Entries { entries, .. } = page(&log, &start).await else {
+        panic!("expired");
+    };
+    let read: Vec<_> = entries.into_iter().map(|entry| entry.position).collect();
+    assert_eq!(read, [of_late, of_early].concat());
+}

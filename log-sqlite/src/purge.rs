@@ -70,7 +70,9 @@ fn seconds(retention: Duration) -> i64 {
     if retention.is_zero() {
         return -CLOCK_SLACK - 1;
     }
-    let rounded = retention.as_secs() + u64::from(retention.subsec_nanos() > 0);
+    let rounded = retention
+        .as_secs()
+        .saturating_add((retention.subsec_nanos() > 0).into());
     // Clocks count from 1970: four thousand years are for ever.
     rounded.min(1 << 37).cast_signed()
 }

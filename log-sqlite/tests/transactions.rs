@@ -130,6 +130,26 @@ async fn an_attached_log_is_refused() {
     assert_eq!(refused.kind, ErrorKind::Invalid);
 }
 
+/// P1: a temporary table of the same name does not swallow entries.
+#[tokio::test]
+async fn a_temporary_table_swallows_nothing() {
+    let database = Database::new();
+    let log = with_table(&database).await;
+    let head = log.head().await.unwrap();
+    let mut connection = database.connect().await;
+    execute(
+        &mut connection,
+        "CREATE TEMP TABLE cache_invalidation_log (id, nonce, cache, scope, items)",
+    )
+    .await;
+    let entry = keys(["1"]);
+    connection
+        .append_in(&log, std::slice::from_ref(&entry))
+        .await
+        .unwrap();
+    assert_eq!(entries(&drain(&log, &head, 10).await.0), [entry]);
+}
+
 /// P2: the statement for other drivers appends the same, and changes no row in another log's database.
 #[tokio::test]
 async fn the_statement_appends_for_any_driver() {

@@ -1,4 +1,4 @@
-//! What travels between nodes: a version byte, then a protobuf message (see [`wire`](self) for its fields).
+//! What travels between nodes: a version byte, then a protobuf message, whose fields stand in `wire.rs`.
 //!
 //! The meaning of a frame lives here, once, so that a transport need not know it. Rules that let nodes of
 //! different versions share a cluster:

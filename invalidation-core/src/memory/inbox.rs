@@ -13,14 +13,13 @@ use crate::{
 
 /// Signals on their way to one subscriber. Overflow drops frames and says so by a gap, in the frames' place
 /// in the order.
-#[derive(Debug)]
 pub(super) struct Inbox {
     capacity: usize,
     state: Mutex<State>,
     changed: Notify,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     signals: VecDeque<Signal>,
     end: Option<End>,

@@ -29,7 +29,7 @@ impl MemoryTransaction {
     }
 
     /// Runs `write` when this commits, in one step with it: who reads the log sees both or neither. It is
-    /// called under the log's lock, and so must be short and not use the log.
+    /// called under the log's lock, and so must be short, and neither use the log nor panic.
     pub fn and_write(&mut self, write: impl FnOnce() + Send + 'static) {
         self.writes.push(Box::new(write));
     }

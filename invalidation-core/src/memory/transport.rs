@@ -1,6 +1,6 @@
 //! The transport in memory.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -26,7 +26,7 @@ const ACK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What connects the [`MemoryTransport`]s of one process. Clones are the same hub; what the `with_` methods
 /// set holds for the transports made from the handle they return.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct MemoryHub {
     members: Arc<Mutex<Members>>,
     settings: Settings,
@@ -39,13 +39,13 @@ struct Settings {
     echoes: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Members {
     next: u64,
     subscribers: Vec<Subscriber>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Subscriber {
     /// Which subscription.
     number: u64,
@@ -126,6 +126,15 @@ impl MemoryHub {
 impl Default for MemoryHub {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryHub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryHub")
+            .field("settings", &self.settings)
+            .field("subscribers", &self.subscribers())
+            .finish_non_exhaustive()
     }
 }
 
@@ -268,7 +277,6 @@ impl CacheInvalidationTransport for MemoryTransport {
 }
 
 /// A frame for one subscription.
-#[derive(Debug)]
 pub(super) struct Parcel {
     to: Arc<Inbox>,
     link: Arc<Link>,

@@ -1,6 +1,9 @@
 //! What a test may break in a memory transport.
 
-use std::{fmt, sync::Arc, sync::Weak};
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
