@@ -10,12 +10,7 @@ use std::{
 use rand::RngExt;
 use tokio::process::Command;
 
-use crate::{
-    child::SECRET,
-    process::NodeProcess,
-    protocol::Reads,
-    proxy::Proxy,
-};
+use crate::{child::SECRET, process::NodeProcess, protocol::Reads, proxy::Proxy};
 
 /// How many nodes there are.
 pub(crate) const NODES: usize = 3;

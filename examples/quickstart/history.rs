@@ -118,3 +118,88 @@ impl History {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::VersionReads;
+
+    const MS: u64 = 1_000_000;
+    const BOUND: Duration = Duration::from_millis(10);
+
+    /// Row 1 at version 2 from 100 ms on, and at version 3 from 200 ms on.
+    fn history() -> History {
+        let mut history = History::default();
+        for (version, at) in [(2, 100), (3, 200)] {
+            let commit = Commit {
+                key: 1,
+                version,
+                begun: (at - 1) * MS,
+                committed: at * MS,
+            };
+            history.record(1, commit);
+        }
+        history
+    }
+
+    /// Version `version` of row 1, read from `first` to `last`.
+    fn judge(version: i64, first: u64, last: u64) -> Judgement {
+        let reads = Reads {
+            count: 2,
+            versions: vec![VersionReads {
+                key: 1,
+                version,
+                first_end: first * MS,
+                last_start: last * MS,
+            }],
+            faults: Vec::new(),
+        };
+        history().judge(&reads, BOUND)
+    }
+
+    /// P3: a read that began later than the bound after its version was superseded is found; one at the bound is not.
+    #[test]
+    fn a_read_beyond_the_bound_is_found() {
+        assert!(judge(2, 100, 210).too_stale.is_empty());
+        let judged = judge(2, 100, 211);
+        assert_eq!(
+            judged.too_stale,
+            [TooStale {
+                key: 1,
+                version: 2,
+                after: 210 * MS,
+                staleness: Duration::from_millis(11),
+            }]
+        );
+        assert_eq!(judged.worst[&1], Duration::from_millis(11));
+        // The first version is judged as well, and the newest is never stale.
+        assert_eq!(judge(1, 1, 111).too_stale.len(), 1);
+        assert!(judge(3, 200, 9_999).too_stale.is_empty());
+    }
+
+    /// A version that nobody committed, or that was not committed yet, is found.
+    #[test]
+    fn a_version_from_nowhere_is_found() {
+        assert_eq!(judge(4, 300, 300).faults.len(), 1);
+        assert_eq!(judge(2, 98, 100).faults.len(), 1);
+        assert_eq!(judge(2, 99, 100).faults.len(), 0);
+    }
+
+    /// A write that the table lost, or that was made twice, is found.
+    #[test]
+    fn a_history_that_cannot_be_is_found() {
+        let mut history = history();
+        history.check_table(&[(1, 3), (2, 1)]);
+        assert!(history.faults.is_empty());
+        history.check_table(&[(1, 2)]);
+        assert_eq!(history.faults.len(), 1);
+        let again = Commit {
+            key: 1,
+            version: 3,
+            begun: 0,
+            committed: 0,
+        };
+        history.record(1, again);
+        assert_eq!(history.faults.len(), 2);
+    }
+}

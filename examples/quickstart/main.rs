@@ -29,13 +29,18 @@ mod report;
 mod show;
 mod stage;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::{child::NodeArgs, report::Report, show::Pace, stage::Stage};
+use crate::{
+    child::{BOUND, NodeArgs},
+    report::Report,
+    show::Pace,
+    stage::Stage,
+};
 
 /// Three nodes keep their caches coherent while the network is cut, a writer is killed, a node is stopped, and the
 /// database is made unreadable. `RUST_LOG=info` shows what the nodes say about it.
@@ -48,6 +53,9 @@ struct Args {
     /// Every act, with few writes.
     #[arg(long, hide = true)]
     short: bool,
+    /// Judge the reads by another bound than the nodes keep: shows that the judge finds what it looks for.
+    #[arg(long, hide = true)]
+    judge_by_ms: Option<u64>,
     #[command(subcommand)]
     role: Option<Role>,
 }
@@ -67,9 +75,9 @@ async fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .init();
     let args = Args::parse();
-    let outcome = match args.role {
+    let outcome = match &args.role {
         Some(Role::Node(node)) => child::run(node).await.map(|()| ExitCode::SUCCESS),
-        None => Box::pin(perform(args.json, args.short)).await,
+        None => Box::pin(perform(&args)).await,
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("quickstart: {error:#}");
@@ -78,19 +86,22 @@ async fn main() -> ExitCode {
 }
 
 /// Whatever ends it, the nodes are killed and the folder is removed when this returns.
-async fn perform(json: bool, short: bool) -> anyhow::Result<ExitCode> {
-    let folder = tempfile::Builder::new().prefix("cache-invalidation-quickstart-").tempdir()?;
-    let pace = if short { Pace::SHORT } else { Pace::FULL };
+async fn perform(args: &Args) -> anyhow::Result<ExitCode> {
+    let folder = tempfile::Builder::new()
+        .prefix("cache-invalidation-quickstart-")
+        .tempdir()?;
+    let pace = if args.short { Pace::SHORT } else { Pace::FULL };
+    let bound = args.judge_by_ms.map_or(BOUND, Duration::from_millis);
     let (mut interrupt, mut terminate) = (
         signal(SignalKind::interrupt())?,
         signal(SignalKind::terminate())?,
     );
     let report = tokio::select! {
-        report = show::run(Stage::new(json), pace, folder.path()) => report?,
+        report = show::run(Stage::new(args.json), pace, bound, folder.path()) => report?,
         _ = interrupt.recv() => return Ok(ExitCode::from(130)),
         _ = terminate.recv() => return Ok(ExitCode::from(143)),
     };
-    tell(&report, json)?;
+    tell(&report, args.json)?;
     Ok(match report.failures() {
         [] => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,

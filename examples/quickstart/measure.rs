@@ -68,3 +68,28 @@ pub(crate) fn grouped(number: u64) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Quantiles are latencies that were measured, of the right rank.
+    #[test]
+    fn quantiles_have_their_rank() {
+        let mut latencies = Latencies::default();
+        assert_eq!((latencies.quantile(0.5), latencies.max()), (None, None));
+        latencies.add((1..=200).rev().map(|ms| ms * 1_000_000));
+        assert_eq!(latencies.quantile(0.5), Some(Millis(100.0)));
+        assert_eq!(latencies.quantile(0.99), Some(Millis(198.0)));
+        assert_eq!(latencies.max(), Some(Millis(200.0)));
+    }
+
+    /// Numbers are grouped from the right.
+    #[test]
+    fn numbers_are_grouped() {
+        assert_eq!(
+            ["0", "999", "1,000", "1,234,567"],
+            [0, 999, 1_000, 1_234_567].map(grouped).as_slice()
+        );
+    }
+}

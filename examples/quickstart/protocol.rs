@@ -38,7 +38,9 @@ pub(crate) enum Request {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Reply {
     /// The node is up (request 0, which nobody asks), and its transport listens on this port.
-    Ready { port: u16 },
+    Ready {
+        port: u16,
+    },
     Committed(Commit),
     Watching,
     /// `None`: not within the watch's deadline.

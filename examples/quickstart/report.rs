@@ -5,7 +5,6 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::{
-    child::BOUND,
     cluster::NODES,
     measure::{Latencies, Millis, grouped},
     show::{ALL_LAYERS, CRASHED_PUBLISHER, LOG_ALONE, Show},
@@ -83,7 +82,7 @@ impl Report {
                 max: latencies(CRASHED_PUBLISHER).max(),
             },
             lease: Lease {
-                bound_ms: u64::try_from(BOUND.as_millis()).unwrap_or(u64::MAX),
+                bound_ms: u64::try_from(show.bound.as_millis()).unwrap_or(u64::MAX),
                 worst_staleness_ms: worst.iter().max().copied().unwrap_or_default().into(),
             },
             stale_reads_beyond_bound: stale_reads,
@@ -116,9 +115,19 @@ impl Report {
         let rule = "─".repeat(98);
         let mut text = format!(
             "\n{:37}{:>7}   {:^32}   {:>14}\n{:37}{:>7}   {:>10}{:>11}{:>11}   {:>14}\n{rule}\n",
-            "", "", "gone from the other nodes after", "stalest read", "act", "writes", "p50", "p99", "max", "of any node"
+            "",
+            "",
+            "gone from the other nodes after",
+            "stalest read",
+            "act",
+            "writes",
+            "p50",
+            "p99",
+            "max",
+            "of any node"
         );
-        let cell = |value: Option<Millis>| value.map_or("–".to_owned(), |value| value.to_string());
+        let cell =
+            |value: Option<Millis>| value.map_or("–".to_owned(), |value| value.to_string());
         for (row, number) in self.rows.iter().zip(1..) {
             text += &format!(
                 "{number}  {:34}{:>7}   {:>10}{:>11}{:>11}   {:>14}\n",
@@ -133,12 +142,13 @@ impl Report {
         let summary = &self.summary;
         text += &format!(
             "{rule}\n{} reads on {} nodes, each checked against {} committed writes, in {:.0} s.\n\
-             The stalest read was {} behind; {BOUND:?} is the bound. Reads beyond it: {}.",
+             The stalest read was {} behind; {} ms is the bound. Reads beyond it: {}.",
             grouped(summary.reads),
             summary.nodes,
             grouped(summary.writes),
             self.took.as_secs_f32(),
             summary.lease.worst_staleness_ms,
+            summary.lease.bound_ms,
             summary.stale_reads_beyond_bound,
         );
         text

@@ -54,6 +54,8 @@ impl Pace {
 pub(crate) struct Show {
     pub(crate) stage: Stage,
     pub(crate) pace: Pace,
+    /// What reads are judged by.
+    pub(crate) bound: Duration,
     /// A connection of the parent's own, which knows nothing of the framework.
     pub(crate) pool: SqlitePool,
     pub(crate) cluster: Cluster,
@@ -77,8 +79,13 @@ pub(crate) const LOG_ALONE: usize = 2;
 pub(crate) const CRASHED_PUBLISHER: usize = 3;
 
 /// Runs everything, in `folder`.
-pub(crate) async fn run(stage: Stage, pace: Pace, folder: &Path) -> anyhow::Result<Report> {
-    let mut show = Show::start(stage, pace, folder).await?;
+pub(crate) async fn run(
+    stage: Stage,
+    pace: Pace,
+    bound: Duration,
+    folder: &Path,
+) -> anyhow::Result<Report> {
+    let mut show = Show::start(stage, pace, bound, folder).await?;
     acts::all_layers(&mut show).await?;
     acts::log_alone(&mut show).await?;
     acts::crashed_publisher(&mut show).await?;
@@ -89,7 +96,12 @@ pub(crate) async fn run(stage: Stage, pace: Pace, folder: &Path) -> anyhow::Resu
 }
 
 impl Show {
-    async fn start(mut stage: Stage, pace: Pace, folder: &Path) -> anyhow::Result<Self> {
+    async fn start(
+        mut stage: Stage,
+        pace: Pace,
+        bound: Duration,
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
         stage.line(&format!(
             "{NODES} node processes, one SQLite file with {ROWS} rows, HTTP fan-out on loopback.\n\
              No read may be staler than {BOUND:?} (max_staleness); the log is polled every {POLL:?}; TTL {TTL:?}.\n\
@@ -102,6 +114,7 @@ impl Show {
         let mut show = Self {
             stage,
             pace,
+            bound,
             pool,
             cluster: Cluster::start(folder).await?,
             history: History::default(),
@@ -142,7 +155,11 @@ impl Show {
         let Some(latencies) = self.acts.last().map(|act| &act.latencies) else {
             return String::new();
         };
-        match (latencies.quantile(0.5), latencies.quantile(0.99), latencies.max()) {
+        match (
+            latencies.quantile(0.5),
+            latencies.quantile(0.99),
+            latencies.max(),
+        ) {
             (Some(p50), Some(p99), Some(max)) => {
                 format!("gone from the other nodes after p50 {p50}, p99 {p99}, max {max}")
             }
@@ -166,7 +183,12 @@ impl Show {
         let version = self.history.newest(key) + 1;
         let node = self.cluster.node(writer).clone();
         let watchers = self.cluster.others(writer);
-        let arrival = observed(async move { node.write(key).await }, watchers, (key, version)).await?;
+        let arrival = observed(
+            async move { node.write(key).await },
+            watchers,
+            (key, version),
+        )
+        .await?;
         self.record(act, arrival);
         Ok(())
     }
@@ -189,7 +211,10 @@ impl Show {
             ));
         }
         // The warm-up is act 0.
-        if let Some(act) = act.checked_sub(1).and_then(|index| self.acts.get_mut(index)) {
+        if let Some(act) = act
+            .checked_sub(1)
+            .and_then(|index| self.acts.get_mut(index))
+        {
             act.latencies.add(arrival.latencies);
         }
     }
@@ -204,11 +229,15 @@ impl Show {
         for node in self.cluster.nodes() {
             let report = node.stop_reading().await?;
             reads += report.count;
-            judged.push((node.number, Some(node), self.history.judge(&report, BOUND)));
+            judged.push((
+                node.number,
+                Some(node),
+                self.history.judge(&report, self.bound),
+            ));
         }
         for (number, report) in &self.cluster.buried {
             reads += report.count;
-            judged.push((*number, None, self.history.judge(report, BOUND)));
+            judged.push((*number, None, self.history.judge(report, self.bound)));
         }
 
         let mut worst = vec![Duration::ZERO; self.acts.len() + 1];
@@ -229,7 +258,9 @@ impl Show {
                     one.version, one.key, one.staleness
                 ));
             }
-            let faults = faults.into_iter().map(|fault| format!("node {number}: {fault}"));
+            let faults = faults
+                .into_iter()
+                .map(|fault| format!("node {number}: {fault}"));
             self.failures.extend(faults);
             for (act, staleness) in of_acts {
                 if let Some(worst) = worst.get_mut(act) {
@@ -237,7 +268,9 @@ impl Show {
                 }
             }
         }
-        let versions = database::versions(&self.pool).await.context("the last look at the table")?;
+        let versions = database::versions(&self.pool)
+            .await
+            .context("the last look at the table")?;
         self.history.check_table(&versions);
         self.failures.append(&mut self.history.faults);
         Ok(Report::new(self, reads, stale_reads, worst))

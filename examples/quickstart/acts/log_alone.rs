@@ -14,7 +14,9 @@ pub(crate) async fn log_alone(show: &mut Show) -> anyhow::Result<()> {
     let writes = show.pace.log_alone;
     let act = show.begin(
         "fan-out cut, the log alone",
-        &format!("The network between the nodes is cut: {writes} writes that only the log can tell of."),
+        &format!(
+            "The network between the nodes is cut: {writes} writes that only the log can tell of."
+        ),
     );
     show.cluster.cut_fan_out();
     let mut under_way = JoinSet::new();

@@ -5,11 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::lease::until_lease_holds;
-use crate::{
-    child::BOUND,
-    measure::Millis,
-    show::Show,
-};
+use crate::{child::BOUND, measure::Millis, show::Show};
 
 /// The node that stands still.
 const STOPPED: usize = 1;
@@ -29,7 +25,10 @@ pub(crate) async fn stopped_node(show: &mut Show) -> anyhow::Result<()> {
     let stopped = Instant::now();
     node.stop()?;
     for write in 0..writes {
-        show.stage.progress(format!("{write} of {writes} writes, node {} stopped", node.number));
+        show.stage.progress(format!(
+            "{write} of {writes} writes, node {} stopped",
+            node.number
+        ));
         // The two others in turn.
         show.write(act, STOPPED + 1 + write % 2).await?;
     }
@@ -44,7 +43,7 @@ pub(crate) async fn stopped_node(show: &mut Show) -> anyhow::Result<()> {
     // Reads go on; what it served at waking is judged at the end, with everything else.
     sleep(Duration::from_millis(300)).await;
     let reads = node.reads().await?;
-    let judged = show.history.judge(&reads, BOUND);
+    let judged = show.history.judge(&reads, show.bound);
     let worst = Millis::from(judged.worst.get(&act).copied().unwrap_or_default());
     show.result(&format!(
         "it knew of no pause; its lease held again {woken} after SIGCONT, and until then no read trusted the cache: worst staleness {worst}"

@@ -32,13 +32,17 @@ pub(crate) async fn unreadable_log(show: &mut Show) -> anyhow::Result<()> {
     show.cluster.cut_fan_out_to(CUT_OFF);
     // Half of them while the lease still holds, half when it has lapsed.
     for write in 0..writes / 2 {
-        show.stage.progress(format!("{write} of {writes} writes, node {} cut off", node.number));
+        show.stage.progress(format!(
+            "{write} of {writes} writes, node {} cut off",
+            node.number
+        ));
         show.write(act, CUT_OFF + 1 + write % 2).await?;
     }
     until_lease_lapses(&node).await?;
     let lapsed = Instant::now();
     for write in writes / 2..writes {
-        show.stage.progress(format!("{write} of {writes} writes, the lease has lapsed"));
+        show.stage
+            .progress(format!("{write} of {writes} writes, the lease has lapsed"));
         show.write(act, CUT_OFF + 1 + write % 2).await?;
     }
     sleep(LAPSED_FOR.saturating_sub(lapsed.elapsed())).await;

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use cache_invalidation::{Attach, CacheName, InvalidationLog, SqliteLog};
+use cache_invalidation::{
+    CacheName, InvalidationLog,
+    sqlite::{Attach, SqliteLog},
+};
 use sqlx::SqlitePool;
 use tokio::{task::JoinSet, time::sleep};
 
@@ -55,7 +58,8 @@ async fn attach(show: &Show) -> anyhow::Result<()> {
         node.watch(quiet, never, 1_000).await?;
     }
     let log = SqliteLog::open(show.cluster.database()).await?;
-    log.attach("items", &Attach::to(CacheName::new(CACHE)?).key("{id}")).await?;
+    log.attach("items", &Attach::to(CacheName::new(CACHE)?).key("{id}"))
+        .await?;
     log.close().await?;
     for node in show.cluster.nodes() {
         let cleared = node.seen(quiet, never).await?;
@@ -68,7 +72,10 @@ async fn attach(show: &Show) -> anyhow::Result<()> {
 async fn update(pool: SqlitePool, key: i64) -> anyhow::Result<Commit> {
     let begun = now();
     // To its end: SQLite commits with the last step, not with the first row that it returns.
-    let versions = sqlx::query_scalar(UPDATE).bind(key).fetch_all(&pool).await?;
+    let versions = sqlx::query_scalar(UPDATE)
+        .bind(key)
+        .fetch_all(&pool)
+        .await?;
     let committed = now();
     Ok(Commit {
         key,

@@ -86,7 +86,11 @@ impl Ledger {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let starts = inner.versions.get(&(key, version));
         starts.map_or(0, |version| {
-            version.starts.iter().filter(|start| **start > after).count() as u64
+            version
+                .starts
+                .iter()
+                .filter(|start| **start > after)
+                .count() as u64
         })
     }
 }

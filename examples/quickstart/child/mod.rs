@@ -13,7 +13,7 @@ use std::{
 };
 
 use anyhow::Context;
-use cache_invalidation::{HttpTransport, Node, NodeBuilder, SqliteLog};
+use cache_invalidation::{Node, http::HttpTransport, sqlite::SqliteLog};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, stdin},
     sync::mpsc,
@@ -61,7 +61,7 @@ pub(crate) struct NodeArgs {
 }
 
 /// Runs a node until the parent closes its standard input.
-pub(crate) async fn run(args: NodeArgs) -> anyhow::Result<()> {
+pub(crate) async fn run(args: &NodeArgs) -> anyhow::Result<()> {
     die_with_the_parent();
     let (replies, mut outgoing) = mpsc::channel::<Numbered<Reply>>(64);
     // Standard output is blocking: a thread of its own keeps it off the runtime.
@@ -70,7 +70,7 @@ pub(crate) async fn run(args: NodeArgs) -> anyhow::Result<()> {
             print(&reply);
         }
     });
-    let served = match Served::start(&args).await {
+    let served = match Served::start(args).await {
         Ok((served, port)) => {
             let ready = Reply::Ready { port };
             let _ = replies.send(numbered(0, ready)).await;
@@ -119,11 +119,16 @@ impl Served {
             .peers(args.peer.iter().map(ToString::to_string))
             .secret(secret)
             .build()?;
-        let port = http.local_addr().context("the transport does not listen")?.port();
-        let node = NodeBuilder::start(
-            Node::builder(CLUSTER).log(log).transport(http).poll_interval(POLL),
-        )
-        .await?;
+        let port = http
+            .local_addr()
+            .context("the transport does not listen")?
+            .port();
+        let node = Node::builder(CLUSTER)
+            .log(log)
+            .transport(http)
+            .poll_interval(POLL)
+            .start()
+            .await?;
         let cache = node
             .cache(CACHE)
             .capacity(10_000)
@@ -139,7 +144,11 @@ impl Served {
         let (ledger, stop) = (Arc::new(Ledger::default()), CancellationToken::new());
         let mut readers = tokio::task::JoinSet::new();
         for _ in 0..READERS {
-            readers.spawn(readers::read_on(table.clone(), ledger.clone(), stop.clone()));
+            readers.spawn(readers::read_on(
+                table.clone(),
+                ledger.clone(),
+                stop.clone(),
+            ));
         }
         let served = Self {
             node,
@@ -155,7 +164,9 @@ impl Served {
     async fn answer(&self, number: u64, request: Request) -> anyhow::Result<Reply> {
         let table = &self.table;
         Ok(match request {
-            Request::Write { key } => Reply::Committed(table.write(key, Afterwards::Publish).await?),
+            Request::Write { key } => {
+                Reply::Committed(table.write(key, Afterwards::Publish).await?)
+            }
             Request::WriteAndDie { key } => {
                 Reply::Committed(table.write(key, Afterwards::Die(number)).await?)
             }

@@ -34,7 +34,10 @@ impl Watches {
     ) -> anyhow::Result<()> {
         let item = table.get(key).await?;
         if item.version >= version {
-            bail!("row {key} is at version {} before version {version} was written", item.version);
+            bail!(
+                "row {key} is at version {} before version {version} was written",
+                item.version
+            );
         }
         let (tell, told) = oneshot::channel();
         self.ends
