@@ -1,2 +1,61 @@
-//! Placeholder.
-fn main() {}
+//! Side-by-side measurements: each figure stands beside a peer measured in the same run.
+//!
+//! `cargo run --release -p bench -- hit|propagate|apply|memory|idle [--json]`
+#![allow(clippy::print_stdout, reason = "printing is what this program is for")]
+
+mod apply;
+mod hit;
+mod idle;
+mod memory;
+mod propagate;
+mod report;
+mod rss;
+mod setup;
+mod zipf;
+
+use clap::{Parser, Subcommand};
+
+/// Side-by-side measurements of cache-invalidation and its peers.
+#[derive(Debug, Parser)]
+struct Args {
+    #[command(subcommand)]
+    bench: Bench,
+    /// Print one JSON object instead of a table.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// A hit, beside quick_cache and moka.
+    Hit,
+    /// From `invalidate` to the entry gone on another node, beside a bare POST.
+    Propagate,
+    /// Keys a second that one node applies, and what a clear costs.
+    Apply,
+    /// Bytes an entry, beside quick_cache, and growth over a soak.
+    Memory,
+    /// What a node costs that does nothing.
+    Idle,
+    /// A measurement in a process of its own.
+    #[command(hide = true)]
+    Child { what: memory::Held },
+}
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let report = match args.bench {
+        Bench::Hit => hit::run()?,
+        Bench::Propagate => propagate::run()?,
+        Bench::Apply => apply::run()?,
+        Bench::Memory => memory::run()?,
+        Bench::Idle => idle::run()?,
+        Bench::Child { what } => return memory::child(what),
+    };
+    if args.json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        print!("{report}");
+    }
+    Ok(())
+}

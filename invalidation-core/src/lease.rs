@@ -14,7 +14,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     clock::{NodeClock, Tick},
-    log::ReadStart,
+    log::{LogCapabilities, ReadConsistency, ReadStart},
 };
 
 /// After this many failed reads in a row the log counts as down: readers no longer wait for it.
@@ -83,8 +83,12 @@ impl LeaseState {
         })
     }
 
-    /// Whether the last complete read is no older than `limit` at `now`. `u64::MAX` asks only whether the
+    /// Whether the last complete read is younger than `limit` at `now`. `u64::MAX` asks only whether the
     /// node is open and has started.
+    ///
+    /// Younger, not "no older": a read is complete for what was committed *before* its start, and `P3` also
+    /// speaks of what was superseded *at* the bound. So a limit of zero is never met here, whatever the
+    /// resolution of the clock, and a strict read always waits.
     #[inline]
     pub(crate) fn is_fresh(&self, now: Tick, limit: u64) -> bool {
         let as_of = self.as_of.load(Ordering::Acquire);
@@ -93,7 +97,7 @@ impl LeaseState {
                 .as_nanos()
                 .saturating_sub(as_of)
                 .saturating_add(self.lag)
-                <= limit
+                < limit
     }
 
     /// How long ago the last complete read began; `None` when there is none.
@@ -159,6 +163,11 @@ impl LeaseState {
         self.changed.notify_waiters();
     }
 
+    /// Whether so many reads failed in a row that nobody waits for the log.
+    pub(crate) fn is_down(&self) -> bool {
+        self.failures.load(Ordering::Relaxed) >= DOWN_AFTER
+    }
+
     /// Whether somebody waits for a read that has not been completed yet.
     pub(crate) fn wants_read(&self) -> bool {
         self.wanted.load(Ordering::SeqCst) > self.done.load(Ordering::SeqCst)
@@ -180,6 +189,23 @@ impl LeaseState {
         self.closed.store(true, Ordering::SeqCst);
         self.as_of.store(0, Ordering::Release);
         self.changed.notify_waiters();
+    }
+}
+
+/// Why this log cannot back a lease of `max_staleness`, and what to do; `None` when it can.
+pub(crate) fn cannot_back(
+    log: Option<&LogCapabilities>,
+    max_staleness: Duration,
+) -> Option<String> {
+    match log {
+        None => Some(format!(
+            "it has a max_staleness of {max_staleness:?}, but the node has no log: give the node one, or drop max_staleness"
+        )),
+        Some(log) if log.reads == ReadConsistency::MayBeStale => Some(format!(
+            "it has a max_staleness of {max_staleness:?}, but reads of the {} log may be stale: read the log from its primary, or drop max_staleness",
+            log.name
+        )),
+        Some(_) => None,
     }
 }
 

@@ -3,18 +3,22 @@
 mod cache;
 mod clock;
 mod error;
+mod fence;
 #[doc(hidden)]
 pub mod frame;
 mod lease;
 mod log;
 mod memory;
+mod node;
+mod observe;
 mod target;
 mod transport;
 mod words;
 
-pub use cache::{CacheSettings, OnStale};
+pub use cache::{Cache, CacheBuilder, CacheSettings, CacheStats, Fill, LoadError, Loaded, OnStale};
 pub use clock::{Clock, ManualClock, NodeClock, Tick};
 pub use error::{BoxError, Error, ErrorKind, Retry};
+pub use fence::{Fence, FenceTicket};
 pub use lease::{Lease, Stale};
 pub use log::{
     Completeness, InvalidationLog, JoinsLog, LogCapabilities, LogStatement, Page, Purged,
@@ -23,6 +27,9 @@ pub use log::{
 pub use memory::{
     FaultSwitch, LogFaults, MemoryHub, MemoryLog, MemorySnapshot, MemoryTransaction,
     MemoryTransport, TransportFaults,
+};
+pub use node::{
+    Attachment, Changes, KeyText, Node, NodeBuilder, NodeSettings, Pending, Published, Receipt,
 };
 pub use target::InvalidationTarget;
 pub use transport::{

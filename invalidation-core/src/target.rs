@@ -35,7 +35,7 @@ pub trait InvalidationTarget: Send + Sync + 'static {
         let _ = scope;
     }
 
-    /// Frees what can no longer be served. Called in the background about once a second, off the async
-    /// workers.
-    fn sweep(&self) {}
+    /// Called by the node about once a second, off the async workers and off the path of any read: a moment to
+    /// drop what is no longer served and to publish gauges. It must not wait.
+    fn maintain(&self) {}
 }

@@ -127,6 +127,19 @@ impl SqliteLogBuilder {
         };
         SqliteLog::start(Arc::new(settings), missing).await
     }
+
+    /// As [`open`](Self::open), but touches no file yet: for a node that starts in bypass while the file cannot
+    /// be reached. Whatever comes first opens it, and fails until it can;
+    /// [`install`](invalidation_core::InvalidationLog::install) makes a file that is missing. To be called
+    /// within a Tokio runtime.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for a path or a timeout that cannot be used.
+    pub fn open_later(self) -> Result<SqliteLog, Error> {
+        Ok(SqliteLog::start_unopened(Arc::new(
+            self.settings.checked()?,
+        )))
+    }
 }
 
 impl Settings {

@@ -48,6 +48,8 @@
 //! # Limits
 //! - One host: file locks do not work over network file systems. The file must not be replaced while its `-wal`
 //!   file is left behind, as SQLite itself demands (<https://www.sqlite.org/howtocorrupt.html>).
+//! - A connection of the service that was opened before the file was replaced goes on writing to the old file, its
+//!   entries and its rows alike. Reconnect after a restore.
 //! - A transaction that reads before it writes may be refused by SQLite when another one committed in between. Begin
 //!   it with `BEGIN IMMEDIATE`.
 //! - In a transaction over attached databases the log must be in `main`.

@@ -64,11 +64,23 @@ impl SqliteLog {
         Self::builder(path).open().await
     }
 
+    /// Both connections are opened, so that what is wrong with the file is told now.
     pub(crate) async fn start(settings: Arc<Settings>, missing: Missing) -> Result<Self, Error> {
         let mut writer = Slot::new(settings.clone(), Role::Writer);
         writer.ready("open", missing).await?;
         let mut reader = Slot::new(settings.clone(), Role::Reader);
         reader.ready("open", Missing::Refuse).await?;
+        Ok(Self::with(settings, writer, reader))
+    }
+
+    /// Each connection is opened by the first who needs it.
+    pub(crate) fn start_unopened(settings: Arc<Settings>) -> Self {
+        let writer = Slot::new(settings.clone(), Role::Writer);
+        let reader = Slot::new(settings.clone(), Role::Reader);
+        Self::with(settings, writer, reader)
+    }
+
+    fn with(settings: Arc<Settings>, writer: Slot, reader: Slot) -> Self {
         let shared = Arc::new(Shared {
             settings,
             writer: Mutex::new(writer),
@@ -76,10 +88,10 @@ impl SqliteLog {
             known: RwLock::new(None),
             closed: AtomicBool::new(false),
         });
-        Ok(Self {
+        Self {
             appender: Appender::start(shared.clone()),
             shared,
-        })
+        }
     }
 
     /// The file that holds the log, as an absolute path.

@@ -113,7 +113,8 @@ async fn is_wal(connection: &mut SqliteConnection) -> Result<bool, Error> {
 async fn use_wal(connection: &mut SqliteConnection, timeout: Duration) -> Result<(), Error> {
     let deadline = Instant::now() + timeout;
     loop {
-        // SQLite does not call its busy handler for this change, so the waiting is done here.
+        // SQLite does not call its busy handler on every way through this change (two that switch at
+        // once would wait for each other), so the rest of the waiting is done here.
         let changed = sqlx::query_scalar::<_, String>("PRAGMA main.journal_mode = WAL")
             .fetch_one(&mut *connection)
             .await;

@@ -60,6 +60,53 @@ async fn an_exclusive_lock_fails_reads() {
     assert!(log.read(request).await.is_ok());
 }
 
+/// Asserts that `task` waits while `lock` is held, and that it is done after.
+async fn waits_for(
+    lock: sqlx::Transaction<'_, sqlx::Sqlite>,
+    mut task: tokio::task::JoinHandle<Result<(), invalidation_core::Error>>,
+) {
+    let early = tokio::time::timeout(Duration::from_millis(50), &mut task).await;
+    assert!(early.is_err(), "it did not wait: {early:?}");
+    lock.rollback().await.unwrap();
+    tokio::time::timeout(DEADLINE, task)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+}
+
+/// Installing and attaching wait for the locks that the service holds, instead of failing its start.
+#[tokio::test]
+async fn install_and_attach_wait_for_locks() {
+    let database = Database::new();
+    let log = Arc::new(SqliteLog::open(&database.path).await.unwrap());
+    let mut other = database.connect().await;
+    execute(&mut other, "CREATE TABLE users (id INTEGER PRIMARY KEY)").await;
+    let install = || {
+        let log = log.clone();
+        tokio::spawn(async move { log.install().await })
+    };
+
+    // A reader, before the database is in WAL mode.
+    let mut reads = other.begin().await.unwrap();
+    count(&mut reads, "SELECT count(*) FROM users").await;
+    waits_for(reads, install()).await;
+
+    // A writer, before there are tables, and before there are triggers.
+    execute(&mut other, "DROP TABLE cache_invalidation_meta").await;
+    let writes = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    waits_for(writes, install()).await;
+    let writes = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let attach = tokio::spawn({
+        let log = log.clone();
+        async move {
+            let attach = invalidation_log_sqlite::Attach::to(support::cache("users"));
+            log.attach("users", &attach).await
+        }
+    });
+    waits_for(writes, attach).await;
+}
+
 /// A process with read access alone installs nothing, reads, and is told what its appends lack.
 #[tokio::test]
 async fn a_read_only_process_reads() {
@@ -167,6 +214,32 @@ async fn durability_is_claimed_as_configured() {
         .await
         .unwrap();
     assert!(!relaxed.capabilities().keeps_acknowledged);
+}
+
+/// A log that is dropped without being closed ends its task and its connections.
+#[tokio::test]
+async fn a_dropped_log_lets_go_of_the_file() {
+    let database = Database::new();
+    let log = database.log().await;
+    log.append(&[keys(["1"])]).await.unwrap();
+    let mut other = connect_briefly(&database).await;
+    // Only the last connection may leave WAL mode.
+    let leave = "PRAGMA journal_mode = DELETE";
+    sqlx::query(leave).execute(&mut other).await.unwrap_err();
+    drop(log);
+    let left = async {
+        while sqlx::query(leave).execute(&mut other).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, left).await.unwrap();
+}
+
+async fn connect_briefly(database: &Database) -> sqlx::SqliteConnection {
+    let options = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(&database.path)
+        .busy_timeout(Duration::ZERO);
+    sqlx::ConnectOptions::connect(&options).await.unwrap()
 }
 
 /// Polls `future` `polls` times, then drops it; whether it was done before.

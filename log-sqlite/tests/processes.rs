@@ -104,7 +104,7 @@ async fn processes_install_at_once() {
 /// Connections that install one new file at the same instant make one log, and none of them fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_install_at_once() {
-    for _ in 0..10 {
+    for _ in 0..20 {
         let database = Database::new();
         let mut logs = Vec::new();
         for _ in 0..12 {

@@ -1,7 +1,33 @@
-//! The cache.
+//! The cache: `quick_cache` as the store, the fence and the flights around it.
 
+mod apply;
+mod builder;
+mod bypass;
 mod context;
+mod entry;
+mod expiry;
+mod fill;
+mod flight;
+mod handle;
+mod inner;
+mod invalidate;
+mod lead;
+mod limiter;
+mod load;
+mod load_error;
+mod loaded;
+mod replica_lag;
 mod settings;
+mod stats;
+#[cfg(test)]
+mod tests;
 
+pub use builder::CacheBuilder;
 pub(crate) use context::{CacheContext, Register};
+pub use fill::Fill;
+pub use handle::Cache;
+pub(crate) use inner::Inner;
+pub use load_error::LoadError;
+pub use loaded::Loaded;
 pub use settings::{CacheSettings, OnStale};
+pub use stats::CacheStats;

@@ -25,6 +25,23 @@ pub struct CacheSettings {
     pub load_timeout: Option<Duration>,
 }
 
+impl CacheSettings {
+    /// These settings, and where they say nothing, those of `defaults`.
+    #[must_use]
+    pub fn or(self, defaults: &Self) -> Self {
+        Self {
+            ttl: self.ttl.or(defaults.ttl),
+            ttl_cap: self.ttl_cap.or(defaults.ttl_cap),
+            negative_ttl: self.negative_ttl.or(defaults.negative_ttl),
+            max_staleness: self.max_staleness.or(defaults.max_staleness),
+            on_stale: self.on_stale.or(defaults.on_stale),
+            capacity: self.capacity.or(defaults.capacity),
+            max_concurrent_loads: self.max_concurrent_loads.or(defaults.max_concurrent_loads),
+            load_timeout: self.load_timeout.or(defaults.load_timeout),
+        }
+    }
+}
+
 /// What a read does when the log cannot be read in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum OnStale {

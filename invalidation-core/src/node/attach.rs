@@ -103,7 +103,7 @@ enum What {
     Flush,
     Quarantine(Scope),
     Release(Scope),
-    Sweep,
+    Maintain,
 }
 
 impl Bounded {
@@ -163,8 +163,8 @@ impl InvalidationTarget for Bounded {
         self.run(What::Release(scope.clone()));
     }
 
-    fn sweep(&self) {
-        self.run(What::Sweep);
+    fn maintain(&self) {
+        self.run(What::Maintain);
     }
 }
 
@@ -242,7 +242,7 @@ impl Work {
             What::Flush => self.target.flush(),
             What::Quarantine(scope) => self.target.quarantine(scope),
             What::Release(scope) => self.target.release(scope),
-            What::Sweep => self.target.sweep(),
+            What::Maintain => self.target.maintain(),
         }
         Ok(())
     }

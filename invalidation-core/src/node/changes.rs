@@ -1,6 +1,6 @@
 //! Several invalidations as one step.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, hash::Hash, sync::Arc};
 
 use super::{pending::Pending, receipt::Receipt, shared::Shared};
 use crate::{
@@ -44,6 +44,8 @@ impl Changes {
         keys: impl IntoIterator<Item = &'k Q>,
     ) -> Self
     where
+        K: CacheKey + Eq + Hash + Clone + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
         Q: KeyText<K> + ?Sized + 'k,
     {
         let keys = keys
@@ -59,12 +61,20 @@ impl Changes {
         self,
         cache: &Cache<K, V>,
         tags: impl IntoIterator<Item = impl Into<Text>>,
-    ) -> Self {
+    ) -> Self
+    where
+        K: CacheKey + Eq + Hash + Clone + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+    {
         self.scope(cache.name().clone(), Scope::tags(tags))
     }
 
     /// All of `cache`.
-    pub fn clear<K, V>(self, cache: &Cache<K, V>) -> Self {
+    pub fn clear<K, V>(self, cache: &Cache<K, V>) -> Self
+    where
+        K: CacheKey + Eq + Hash + Clone + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+    {
         self.scope(cache.name().clone(), Scope::All)
     }
 

@@ -1,4 +1,4 @@
-//! Background work that no promise waits for: purging the log, sweeping the caches.
+//! Background work that no promise waits for: purging the log, maintaining the caches.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,7 +27,7 @@ impl Task for Purger {
     }
 }
 
-/// Frees what the caches hold but can no longer serve.
+/// Lets the caches free what they can no longer serve.
 pub(super) struct Janitor {
     pub(super) shared: Arc<Shared>,
 }
@@ -39,11 +39,11 @@ impl Task for Janitor {
         loop {
             tokio::time::sleep(Duration::from_secs(1)).await;
             for (name, target) in self.shared.applier.registry.all() {
-                if tokio::task::spawn_blocking(move || target.sweep())
+                if tokio::task::spawn_blocking(move || target.maintain())
                     .await
                     .is_err()
                 {
-                    observe::target_failed(&name, "sweep_panic");
+                    observe::target_failed(&name, "maintain_panic");
                 }
             }
         }

@@ -43,7 +43,7 @@ use self::{attach::Bounded, supervise::Tasks};
 use crate::{
     cache::{CacheBuilder, CacheContext, CacheSettings},
     error::{Error, ErrorKind},
-    lease::Lease,
+    lease::{Lease, cannot_back},
     target::InvalidationTarget,
     words::{CacheName, NodeId},
 };
@@ -131,7 +131,7 @@ impl Node {
                 Ok(())
             }),
         };
-        CacheBuilder::new(context, name, publisher)
+        CacheBuilder::new(context, name).publishing(publisher)
     }
 
     /// Invalidations of several caches as one step.
@@ -166,9 +166,14 @@ impl Node {
         shared.check_open("attach")?;
         let name =
             CacheName::new(name).map_err(|error| refuse(ErrorKind::Invalid, error.to_string()))?;
-        if max_staleness.is_some() {
+        if let Some(max_staleness) = max_staleness {
             let log = shared.log.as_ref().map(|log| log.capabilities());
-            crate::cache::check_backs_max_staleness(&name, log.as_ref())?;
+            if let Some(why) = cannot_back(log.as_ref(), max_staleness) {
+                return Err(refuse(
+                    ErrorKind::Invalid,
+                    format!("cache {name:?} cannot be attached: {why}"),
+                ));
+            }
         }
         let behind = Arc::new(AtomicBool::new(false));
         let bounded = Bounded::start(name.clone(), target, behind.clone()).map_err(|error| {

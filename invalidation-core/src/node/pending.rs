@@ -74,10 +74,13 @@ impl Pending {
         self.settle(&standing)
     }
 
-    /// The transaction was rolled back for certain: nothing is published. Entries loaded meanwhile were not
-    /// kept, so there is nothing to apply either.
+    /// The transaction was rolled back for certain: nothing is published. The entries are dropped here, since
+    /// a load that carries one of its tags may have read its uncommitted rows and still be under way.
     pub fn rolled_back(mut self) {
         self.open = false;
+        self.shared
+            .applier
+            .apply_own(&self.entries, &Standing::Claimed);
         self.release();
     }
 

@@ -41,6 +41,7 @@ impl Task for Poller {
                 }
                 Err(error) => {
                     self.shared.lease.read_failed();
+                    observe::log_read("failed");
                     if fresh {
                         tracing::warn!(%error, "the invalidation log could not be read");
                     }

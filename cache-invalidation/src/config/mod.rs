@@ -1,0 +1,179 @@
+//! A node from a file and the environment.
+//!
+//! The layers, each over the one before: what the code says by default, a TOML file, and variables whose name is
+//! `CACHE_INVALIDATION__` and the key, its parts joined by two underscores: `CACHE_INVALIDATION__LOG__URL` is
+//! `log.url`. A variable's name is read in lower case, so caches whose name has capitals, dots or dashes are
+//! configured in the file; a list in a variable is separated by commas.
+//!
+//! A [`Config`] is *checked data*: whatever is wrong (an unknown key, a bad duration, a backend that is not
+//! compiled in, a secret in clear) is refused before anything is opened, all of it at once, each with the file
+//! and line or the variable that it came from.
+//!
+//! ```
+//! use cache_invalidation::config::Config;
+//!
+//! let config = Config::parse_str(r#"
+//!     cluster = "billing"
+//!     [log]
+//!     url = "memory:"
+//!     [caches.roles]
+//!     max_staleness = "0s"
+//! "#)?;
+//! assert_eq!(config.cluster.as_str(), "billing");
+//!
+//! let error = Config::parse_str("cluster = 'billing'\nlog.ulr = 'memory:'").unwrap_err();
+//! assert!(error.to_string().contains("did you mean `url`?"));
+//! # Ok::<(), cache_invalidation::config::ConfigError>(())
+//! ```
+//!
+//! Every key, with its unit and its default, stands in
+//! [`cache-invalidation.toml`](https://github.com/cache-invalidation/cache-invalidation/blob/main/examples/cache-invalidation.toml)
+//! among the examples.
+
+mod caches;
+mod error;
+mod http;
+mod log;
+mod nearest;
+mod node;
+mod peer;
+mod schema;
+mod secret;
+mod sources;
+mod start;
+mod table;
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+use figment::Figment;
+use invalidation_core::{CacheName, CacheSettings, ClusterName, NodeClock, NodeSettings};
+
+pub use self::{
+    error::{ConfigError, Problem},
+    http::HttpConfig,
+    log::{LogChoice, SqliteConfig},
+    peer::Peer,
+    secret::Secret,
+};
+pub use figment;
+
+use self::{
+    sources::{Lines, TomlText, Variables},
+    table::{Reader, Table},
+};
+
+/// The file that [`Config::load`] reads.
+pub const DEFAULT_FILE: &str = "cache-invalidation.toml";
+
+/// A checked configuration.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// The cluster's name.
+    pub cluster: ClusterName,
+    /// How the node polls, publishes and purges: `[node]` and `[log]`.
+    pub settings: NodeSettings,
+    /// The clock of leases and TTLs: `node.clock`.
+    pub clock: NodeClock,
+    /// Which log: `log.url`.
+    pub log: LogChoice,
+    /// `[transport.http]`, if it is there.
+    pub http: Option<HttpConfig>,
+    /// `[cache_defaults]`.
+    pub cache_defaults: CacheSettings,
+    /// `[caches.NAME]`.
+    pub caches: BTreeMap<CacheName, CacheSettings>,
+}
+
+impl Config {
+    /// From [`DEFAULT_FILE`] in the working folder, if it is there, and the environment.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub fn load() -> Result<Self, ConfigError> {
+        let file = Path::new(DEFAULT_FILE);
+        // A file that is there and cannot be looked at is an error, not an absent one.
+        if matches!(file.try_exists(), Ok(false)) {
+            let figment = Figment::from(Variables::new(std::env::vars_os())?);
+            return Self::read(&figment, &Lines::default());
+        }
+        Self::from_file(file)
+    }
+
+    /// From this file and the environment.
+    ///
+    /// # Errors
+    /// Everything that is wrong; also a file that is not there.
+    pub fn from_file(path: impl Into<PathBuf>) -> Result<Self, ConfigError> {
+        Self::from_file_and_variables(path.into(), std::env::vars_os())
+    }
+
+    fn from_file_and_variables(
+        path: PathBuf,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, ConfigError> {
+        let toml = TomlText::file(path)?;
+        let figment = Figment::from(&toml).merge(Variables::new(variables)?);
+        Self::read(&figment, &toml.lines)
+    }
+
+    /// From this TOML text alone; the environment is not read.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub fn parse_str(toml: &str) -> Result<Self, ConfigError> {
+        let toml = TomlText::text(toml)?;
+        Self::read(&Figment::from(&toml), &toml.lines)
+    }
+
+    /// From sources of one's own. A secret is taken from figment's `Env` and from code (`Serialized`), not from
+    /// files.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub fn from_figment(figment: &Figment) -> Result<Self, ConfigError> {
+        Self::read(figment, &Lines::default())
+    }
+
+    fn read(figment: &Figment, lines: &Lines) -> Result<Self, ConfigError> {
+        let reader = Reader::new(figment, lines);
+        let config = Self::parse(&reader.top(&schema::TOP));
+        reader.finish(config)
+    }
+
+    fn parse(top: &Table<'_>) -> Option<Self> {
+        let cluster = top.parsed("cluster", |name| {
+            ClusterName::new(name).map_err(|error| error.to_string())
+        });
+        if !top.has("cluster") {
+            top.missing("cluster", "name the cluster, the same on all its nodes");
+        }
+        let log = top.table_or_empty("log", Some(&schema::LOG));
+        let (settings, clock) = node::parse(top, &log);
+        let transport = top.table_or_empty("transport", Some(&schema::TRANSPORT));
+        let http = transport
+            .table("http", Some(&schema::HTTP))
+            .map(|table| http::parse(&table));
+        let log = log::parse(&log, transport.has("http"));
+        let (cache_defaults, caches) = caches::parse(top, log.as_ref());
+        Some(Self {
+            cluster: cluster?,
+            settings,
+            clock,
+            log: log?,
+            http: match http {
+                Some(http) => Some(http?),
+                None => None,
+            },
+            cache_defaults,
+            caches,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

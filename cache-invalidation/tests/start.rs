@@ -1,0 +1,139 @@
+//! A node from a configuration: each backend is opened as configured.
+#![allow(clippy::unwrap_used)] // In tests a panic is the report.
+
+use std::time::Duration;
+
+use cache_invalidation::config::Config;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A node with the log in memory starts, and ends.
+#[tokio::test]
+async fn memory_starts() {
+    let config = Config::parse_str("cluster = 'billing'\nlog.url = 'memory:'").unwrap();
+    let node = config.start().await.unwrap();
+    assert!(node.log_age().is_some(), "it has a log");
+    node.shutdown(SECOND).await.unwrap();
+}
+
+/// Without a log there is none.
+#[tokio::test]
+async fn none_has_no_log() {
+    let config = Config::parse_str("cluster = 'billing'\nlog.url = 'none:'").unwrap();
+    let node = config.start().await.unwrap();
+    assert!(node.log_age().is_none());
+    node.shutdown(SECOND).await.unwrap();
+}
+
+#[cfg(feature = "sqlite")]
+mod sqlite {
+    use super::*;
+
+    /// The file of the URL becomes the log.
+    #[tokio::test]
+    async fn the_file_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let toml = format!("cluster = 'billing'\nlog.url = 'sqlite:{}'", path.display());
+        let node = Config::parse_str(&toml).unwrap().start().await.unwrap();
+        assert!(path.exists() && node.log_age().is_some());
+        node.shutdown(SECOND).await.unwrap();
+    }
+
+    /// A node that may start in bypass does so while the folder of its log is missing, and reads the log once
+    /// it is there.
+    #[tokio::test]
+    async fn it_starts_in_bypass_without_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let below = folder.path().join("mounted-later");
+        let toml = format!(
+            "cluster = 'billing'\n[log]\nurl = 'sqlite:{}'\npoll_interval = '20ms'\nstart_in_bypass = true",
+            below.join("a.db").display()
+        );
+        let node = Config::parse_str(&toml).unwrap().start().await.unwrap();
+        assert!(node.log_age().is_none(), "nothing was read yet");
+        std::fs::create_dir(&below).unwrap();
+        let read = async {
+            while node.log_age().is_none() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(10 * SECOND, read).await.unwrap();
+        node.shutdown(SECOND).await.unwrap();
+    }
+
+    /// A file that may not be made is an error that names the log.
+    #[tokio::test]
+    async fn a_missing_file_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("none.db");
+        let toml = format!(
+            "cluster = 'billing'\n[log]\nurl = 'sqlite:{}'\nsqlite.create_if_missing = false",
+            path.display()
+        );
+        let error = Config::parse_str(&toml).unwrap().start().await.unwrap_err();
+        assert_eq!(error.backend, "sqlite", "{error}");
+        assert!(!path.exists());
+    }
+}
+
+#[cfg(feature = "http")]
+mod http {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// The listener is bound, and an address in use is an error that names the transport.
+    #[tokio::test]
+    async fn the_address_is_bound() {
+        let toml = |port| {
+            format!(
+                "cluster = 'billing'\nlog.url = 'none:'\n[transport.http]\nlisten = '127.0.0.1:{port}'\n\
+                 insecure = true"
+            )
+        };
+        let node = Config::parse_str(&toml(0)).unwrap().start().await.unwrap();
+        node.shutdown(SECOND).await.unwrap();
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let error = Config::parse_str(&toml(port))
+            .unwrap()
+            .start()
+            .await
+            .unwrap_err();
+        assert_eq!(error.backend, "http", "{error}");
+    }
+
+    /// What the configuration accepts, the transport does too.
+    #[tokio::test]
+    async fn every_key_is_accepted() {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("secret");
+        std::fs::write(&secret, "0123456789abcdef\n").unwrap();
+        let toml = format!(
+            "cluster = 'billing'
+            log.url = 'none:'
+            [transport.http]
+            listen = '127.0.0.1:0'
+            peers = ['localhost:1', '[::1]:1', 'http://localhost/a/b', 'http://[::1]:1', 'dns:localhost:1']
+            secret_file = '{0}'
+            second_secret_file = '{0}'
+            allowed_networks = ['127.0.0.0/8']
+            allowed_ports = [1]
+            dns_interval = '1s'
+            publish_timeout = '5s'
+            body_cap = 1024
+            queue_frames = 1
+            subscription_frames = 4_294_967_295
+            header_deadline = '1s'
+            body_deadline = '1s'
+            max_unverified = 1
+            max_connections = 1
+            max_sessions = 1
+            sign_of_life = '1s'",
+            secret.display()
+        );
+        let node = Config::parse_str(&toml).unwrap().start().await.unwrap();
+        node.shutdown(SECOND).await.unwrap();
+    }
+}

@@ -1,0 +1,10 @@
+//! The promises of the cache, each shown with a hand-made context: no node, a clock moved by hand, Tokio's
+//! paused time.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails at the place"
+)]
+
+mod fixture;
+mod flights;
+mod freshness;
