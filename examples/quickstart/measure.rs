@@ -12,10 +12,6 @@ impl Latencies {
         self.0.sort_unstable();
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// The smallest latency that this part of all does not exceed; `None` without any.
     pub(crate) fn quantile(&self, part: f64) -> Option<Millis> {
         let rank = (part * self.0.len() as f64).ceil() as usize;

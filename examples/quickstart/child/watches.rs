@@ -19,8 +19,11 @@ const DEADLINE: Duration = Duration::from_secs(8);
 /// The watches under way, by row and version.
 #[derive(Debug, Default)]
 pub(crate) struct Watches {
-    ends: Mutex<HashMap<(i64, i64), oneshot::Receiver<Option<u64>>>>,
+    ends: Mutex<HashMap<(i64, i64), End>>,
 }
+
+/// When a watch ended; `None` at its deadline.
+type End = oneshot::Receiver<Option<u64>>;
 
 impl Watches {
     /// Makes sure that the row is cached, and watches it from a thread of its own: a task would measure the
