@@ -1,0 +1,88 @@
+//! The table as this node sees it: the database, and the cache before it.
+
+use std::{
+    io::Write,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use cache_invalidation::{Cache, LoadError};
+use sqlx::SqlitePool;
+
+use crate::{
+    clock::now,
+    database::{self, Item},
+    protocol::{Commit, Numbered, Reply},
+};
+
+/// The rows and their cache.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) pool: SqlitePool,
+    pub(crate) cache: Cache<i64, Arc<Item>>,
+    pub(crate) loads: AtomicU64,
+}
+
+/// What a writer does once its transaction is committed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Afterwards {
+    /// Goes on, as everybody does.
+    Publish,
+    /// Tells the parent (under this number), and is gone before it could publish.
+    Die(u64),
+}
+
+impl Table {
+    /// The row, from the cache where the cache may serve it.
+    pub(crate) async fn get(&self, key: i64) -> Result<Arc<Item>, LoadError> {
+        self.cache
+            .get_or_load(&key, || async move {
+                self.loads.fetch_add(1, Ordering::Relaxed);
+                database::load(&self.pool, key).await.map(Arc::new)
+            })
+            .await
+    }
+
+    /// Writes the next version and invalidates the row, as one transaction.
+    pub(crate) async fn write(&self, key: i64, then: Afterwards) -> anyhow::Result<Commit> {
+        // A deferred transaction that read before its first write could be refused the write lock.
+        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let version = sqlx::query_scalar(database::UPDATE)
+            .bind(key)
+            .fetch_one(&mut *tx)
+            .await?;
+        let pending = self.cache.invalidate_in(&mut tx, [&key]).await?;
+        let mut commit = Commit {
+            key,
+            version,
+            begun: now(),
+            committed: 0,
+        };
+        // The same future, with a look at the clock between the commit and the publishing.
+        let committing = async {
+            let done = tx.commit().await;
+            commit.committed = now();
+            if let (Ok(()), Afterwards::Die(number)) = (&done, then) {
+                tell_and_die(number, commit);
+            }
+            done
+        };
+        pending.commit(committing).await?;
+        Ok(commit)
+    }
+}
+
+/// SIGKILL lets nothing run after it: no destructor, no task that publishes.
+fn tell_and_die(number: u64, commit: Commit) {
+    let reply = Numbered {
+        number,
+        body: Reply::Committed(commit),
+    };
+    if let Ok(line) = serde_json::to_string(&reply) {
+        // Should the parent be gone, there is nobody to tell.
+        let _ = writeln!(std::io::stdout().lock(), "{line}");
+    }
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+}

@@ -1,0 +1,122 @@
+//! Three nodes, one database, and everything that can go wrong, in half a minute.
+//!
+//! ```sh
+//! cargo run --release --example quickstart            # six acts, and a table
+//! cargo run --release --example quickstart -- --json  # one JSON object on standard output
+//! ```
+//!
+//! It starts three node processes (itself, executed again) on one SQLite file. Each caches its rows, reads them all
+//! the time and writes to them, as three instances of a service would; `child/` is what such a service does. The
+//! parent cuts the network between them, kills, stops and blinds them, and in the end judges every single read by
+//! what was committed. Exit status 1 if one was staler than `max_staleness`.
+#![allow(
+    clippy::print_stdout,
+    reason = "a program for the terminal: standard output is what it is for"
+)]
+
+mod acts;
+mod child;
+mod clock;
+mod cluster;
+mod database;
+mod history;
+mod measure;
+mod observe;
+mod process;
+mod protocol;
+mod proxy;
+mod report;
+mod show;
+mod stage;
+
+use std::{process::ExitCode, time::Duration};
+
+use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    child::{BOUND, NodeArgs},
+    report::Report,
+    show::Pace,
+    stage::Stage,
+};
+
+/// Three nodes keep their caches coherent while the network is cut, a writer is killed, a node is stopped, and the
+/// database is made unreadable. `RUST_LOG=info` shows what the nodes say about it.
+#[derive(Debug, Parser)]
+#[command(name = "quickstart", version)]
+struct Args {
+    /// Print one JSON object on standard output, and everything else on standard error.
+    #[arg(long)]
+    json: bool,
+    /// Every act, with few writes.
+    #[arg(long, hide = true)]
+    short: bool,
+    /// Judge the reads by another bound than the nodes keep: shows that the judge finds what it looks for.
+    #[arg(long, hide = true)]
+    judge_by_ms: Option<u64>,
+    #[command(subcommand)]
+    role: Option<Role>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Role {
+    /// Be one of the nodes.
+    #[command(hide = true)]
+    Node(NodeArgs),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("off"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let args = Args::parse();
+    let outcome = match &args.role {
+        Some(Role::Node(node)) => child::run(node).await.map(|()| ExitCode::SUCCESS),
+        None => Box::pin(perform(&args)).await,
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("quickstart: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Whatever ends it, the nodes are killed and the folder is removed when this returns.
+async fn perform(args: &Args) -> anyhow::Result<ExitCode> {
+    let folder = tempfile::Builder::new()
+        .prefix("cache-invalidation-quickstart-")
+        .tempdir()?;
+    let pace = if args.short { Pace::SHORT } else { Pace::FULL };
+    let bound = args.judge_by_ms.map_or(BOUND, Duration::from_millis);
+    let (mut interrupt, mut terminate) = (
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+    );
+    let report = tokio::select! {
+        report = show::run(Stage::new(args.json), pace, bound, folder.path()) => report?,
+        _ = interrupt.recv() => return Ok(ExitCode::from(130)),
+        _ = terminate.recv() => return Ok(ExitCode::from(143)),
+    };
+    tell(&report, args.json)?;
+    Ok(match report.failures() {
+        [] => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    })
+}
+
+fn tell(report: &Report, json: bool) -> anyhow::Result<()> {
+    if json {
+        eprintln!("{}", report.text());
+        println!("{}", report.json()?);
+    } else {
+        println!("{}", report.text());
+    }
+    for failure in report.failures() {
+        eprintln!("FAILED: {failure}");
+    }
+    Ok(())
+}
