@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Instant};
 
 use cache_invalidation::{
-    Cache, CacheInvalidationTransport, Entry, Invalidation, MemoryLog, Node, NodeId, Outgoing, Scope,
+    Cache, CacheInvalidationTransport, Entry, Invalidation, MemoryLog, Node, NodeId, Outgoing,
+    Scope,
 };
 use invalidation_core::frame::{Carried, Envelope, Message, Standing, encode};
 
@@ -27,7 +28,11 @@ async fn measure() -> anyhow::Result<Report> {
     let mut report = Report::new("apply");
     let mut rates = keys_per_second().await?;
     let rate = median(&mut rates);
-    report.row("keys applied, HTTP, authenticated, 1,000 a frame", None, Figure::PerSecond(rate));
+    report.row(
+        "keys applied, HTTP, authenticated, 1,000 a frame",
+        None,
+        Figure::PerSecond(rate),
+    );
     report.target("apply_keys_per_s", rate, Bound::AtLeast(1_000_000.0));
 
     let node = Node::builder(CLUSTER).log(MemoryLog::new()).start().await?;
@@ -53,16 +58,28 @@ async fn keys_per_second() -> anyhow::Result<Vec<f64>> {
     sender.bind(origin);
     let _listening = sender.subscribe().await?;
     let sender = Arc::new(sender);
-    let node = Node::builder(CLUSTER).log(MemoryLog::new()).transport(receiver).start().await?;
-    let cache: Cache<u64, u64> =
-        node.cache("apply").capacity(4 * FRAMES * KEYS).ttl(TTL).max_staleness(MAX_STALENESS).build()?;
+    let node = Node::builder(CLUSTER)
+        .log(MemoryLog::new())
+        .transport(receiver)
+        .start()
+        .await?;
+    let cache: Cache<u64, u64> = node
+        .cache("apply")
+        .capacity(4 * FRAMES * KEYS)
+        .ttl(TTL)
+        .max_staleness(MAX_STALENESS)
+        .build()?;
     let mut rates = Vec::new();
     let mut sequence = 0;
     for round in 0..=ROUNDS {
         for key in 0..FRAMES * KEYS {
-            cache.get_or_load(&key, || async move { anyhow::Ok(key) }).await?;
+            cache
+                .get_or_load(&key, || async move { anyhow::Ok(key) })
+                .await?;
         }
-        let frames: Vec<_> = (0..FRAMES).map(|frame| outgoing(origin, sequence + frame + 1, frame)).collect();
+        let frames: Vec<_> = (0..FRAMES)
+            .map(|frame| outgoing(origin, sequence + frame + 1, frame))
+            .collect();
         sequence += FRAMES;
         let start = Instant::now();
         let mut sending = tokio::task::JoinSet::new();
@@ -79,7 +96,10 @@ async fn keys_per_second() -> anyhow::Result<Vec<f64>> {
             applied(&sent??)?;
         }
         let rate = (FRAMES * KEYS) as f64 / start.elapsed().as_secs_f64();
-        anyhow::ensure!((0..FRAMES * KEYS).all(|key| cache.peek(&key).is_none()), "not all applied");
+        anyhow::ensure!(
+            (0..FRAMES * KEYS).all(|key| cache.peek(&key).is_none()),
+            "not all applied"
+        );
         if round > 0 {
             rates.push(rate);
         }
@@ -89,7 +109,10 @@ async fn keys_per_second() -> anyhow::Result<Vec<f64>> {
 
 fn applied(delivery: &cache_invalidation::Delivery) -> anyhow::Result<()> {
     let applied = |peer: &cache_invalidation::PeerOutcome| matches!(peer.result, Ok(Some(_)));
-    anyhow::ensure!(!delivery.peers.is_empty() && delivery.peers.iter().all(applied), "{delivery:?}");
+    anyhow::ensure!(
+        !delivery.peers.is_empty() && delivery.peers.iter().all(applied),
+        "{delivery:?}"
+    );
     Ok(())
 }
 
@@ -97,17 +120,31 @@ fn applied(delivery: &cache_invalidation::Delivery) -> anyhow::Result<()> {
 fn outgoing(origin: NodeId, sequence: u64, frame: u64) -> Outgoing {
     let keys = (frame * KEYS..(frame + 1) * KEYS).map(|key| key.to_string());
     let cache = "apply".parse().expect("a good name");
-    let entry = Entry::new(Invalidation::Cache { cache, scope: Scope::keys(keys) });
-    let message = Message::Invalidations(vec![Carried { entry, standing: Standing::Proven(None) }]);
+    let entry = Entry::new(Invalidation::Cache {
+        cache,
+        scope: Scope::keys(keys),
+    });
+    let message = Message::Invalidations(vec![Carried {
+        entry,
+        standing: Standing::Proven(None),
+    }]);
     let cluster = CLUSTER.parse().expect("a good name");
-    Outgoing::to_all(encode(&Envelope { cluster, origin, sequence, message })).wanting_ack()
+    Outgoing::to_all(encode(&Envelope {
+        cluster,
+        origin,
+        sequence,
+        message,
+    }))
+    .wanting_ack()
 }
 
 /// Nanoseconds of a clear of so many entries.
 async fn clear(node: &Node, entries: u64) -> anyhow::Result<f64> {
     let cache: Cache<u64, u64> = node.cache("clear").capacity(200_000).ttl(TTL).build()?;
     for key in 0..entries {
-        cache.get_or_load(&key, || async move { anyhow::Ok(key) }).await?;
+        cache
+            .get_or_load(&key, || async move { anyhow::Ok(key) })
+            .await?;
     }
     let start = Instant::now();
     drop(cache.clear().await?);

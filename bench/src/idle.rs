@@ -20,7 +20,11 @@ pub(crate) fn run() -> anyhow::Result<Report> {
     let mut fractions = runtime()?.block_on(async {
         let (own, absent) = (free_port()?, free_port()?);
         let log = SqliteLog::open(&path).await?;
-        let node = Node::builder(CLUSTER).log(log).transport(transport(own, absent)?).start().await?;
+        let node = Node::builder(CLUSTER)
+            .log(log)
+            .transport(transport(own, absent)?)
+            .start()
+            .await?;
         let _cache: Cache<u64, u64> = node.cache("idle").max_staleness(MAX_STALENESS).build()?;
         let mut fractions = Vec::new();
         for _ in 0..ROUNDS {
@@ -32,7 +36,11 @@ pub(crate) fn run() -> anyhow::Result<Report> {
     })?;
     let fraction = median(&mut fractions);
     let mut report = Report::new("idle");
-    report.row("a node with SQLite log, HTTP and a lease", None, Figure::Fraction(fraction));
+    report.row(
+        "a node with SQLite log, HTTP and a lease",
+        None,
+        Figure::Fraction(fraction),
+    );
     report.target("idle_core_fraction", fraction, Bound::AtMost(0.005));
     Ok(report)
 }

@@ -31,22 +31,38 @@ pub(crate) fn run() -> anyhow::Result<Report> {
     report.row("Cache, an entry", None, Figure::Bytes(ours));
     report.target("bytes_per_entry_over_raw", ours - raw, Bound::AtMost(64.0));
     let growth = measure(Held::Soak)?;
-    report.row("growth over 9 of 10 M invalidations", None, Figure::Bytes(growth));
+    report.row(
+        "growth over 9 of 10 M invalidations",
+        None,
+        Figure::Bytes(growth),
+    );
     // Allocators keep some; growth with the count would be 9 M times something.
-    report.target("soak_growth_bytes_per_invalidation", growth.max(0.0) / SOAK as f64, Bound::AtMost(1.0));
+    report.target(
+        "soak_growth_bytes_per_invalidation",
+        growth.max(0.0) / SOAK as f64,
+        Bound::AtMost(1.0),
+    );
     Ok(report)
 }
 
 fn bytes_per_entry(what: Held) -> anyhow::Result<f64> {
-    let mut runs = (0..3).map(|_| measure(what)).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut runs = (0..3)
+        .map(|_| measure(what))
+        .collect::<anyhow::Result<Vec<_>>>()?;
     Ok(median(&mut runs) / ENTRIES as f64)
 }
 
 /// A process of its own has an allocator that nobody has used before.
 fn measure(what: Held) -> anyhow::Result<f64> {
     let name = clap::ValueEnum::to_possible_value(&what).context("no name")?;
-    let output = Command::new(std::env::current_exe()?).args(["child", name.get_name()]).output()?;
-    anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new(std::env::current_exe()?)
+        .args(["child", name.get_name()])
+        .output()?;
+    anyhow::ensure!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(String::from_utf8(output.stdout)?.trim().parse()?)
 }
 
@@ -75,10 +91,16 @@ fn quick_cache_grows() -> anyhow::Result<i64> {
 async fn cache_grows() -> anyhow::Result<i64> {
     let node = Node::builder(CLUSTER).log(MemoryLog::new()).start().await?;
     let before = resident()?;
-    let cache: Cache<u64, Arc<u64>> =
-        node.cache("held").capacity(ENTRIES).ttl(TTL).max_staleness(MAX_STALENESS).build()?;
+    let cache: Cache<u64, Arc<u64>> = node
+        .cache("held")
+        .capacity(ENTRIES)
+        .ttl(TTL)
+        .max_staleness(MAX_STALENESS)
+        .build()?;
     for key in 0..2 * ENTRIES {
-        cache.get_or_load(&key, || async move { anyhow::Ok(Arc::new(key)) }).await?;
+        cache
+            .get_or_load(&key, || async move { anyhow::Ok(Arc::new(key)) })
+            .await?;
     }
     let grown = resident()? as i64 - before as i64;
     anyhow::ensure!(cache.stats().entries > ENTRIES * 9 / 10, "not full");
@@ -87,13 +109,18 @@ async fn cache_grows() -> anyhow::Result<i64> {
 
 /// The growth between the first and the tenth million.
 async fn soak_grows() -> anyhow::Result<i64> {
-    let node = Node::builder(CLUSTER).log(MemoryLog::with_capacity(10_000)).start().await?;
+    let node = Node::builder(CLUSTER)
+        .log(MemoryLog::with_capacity(10_000))
+        .start()
+        .await?;
     let cache: Cache<u64, u64> = node.cache("soak").capacity(10_000).ttl(TTL).build()?;
     let mut settled = 0;
     for round in 0..SOAK / KEYS_AT_ONCE {
         let first = round * KEYS_AT_ONCE;
         let keys: Vec<u64> = (first..first + KEYS_AT_ONCE).collect();
-        cache.get_or_load(&first, || async move { anyhow::Ok(first) }).await?;
+        cache
+            .get_or_load(&first, || async move { anyhow::Ok(first) })
+            .await?;
         drop(cache.invalidate_many(&keys).await?);
         if round * KEYS_AT_ONCE == SOAK / 10 {
             settled = resident()? as i64;

@@ -7,7 +7,7 @@ use std::{
 
 use axum::{Router, routing::post};
 use bytes::Bytes;
-use cache_invalidation::{Cache, InvalidationLog, MemoryLog, sqlite::SqliteLog};
+use cache_invalidation::{Cache, MemoryLog, SharedLog, sqlite::SqliteLog};
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, client::conn::http1};
 use hyper_util::rt::TokioIo;
@@ -32,12 +32,20 @@ pub(crate) fn run() -> anyhow::Result<Report> {
 
 async fn measure() -> anyhow::Result<Report> {
     let folder = tempfile::tempdir()?;
-    let mut on_memory = Path::start(MemoryLog::new()).await?;
-    let mut on_sqlite = Path::start(SqliteLog::open(folder.path().join("log.db")).await?).await?;
+    let log = MemoryLog::new();
+    let mut on_memory = Path::start([Arc::new(log.connect()), Arc::new(log)]).await?;
+    let file = folder.path().join("log.db");
+    let logs = [SqliteLog::open(&file).await?, SqliteLog::open(&file).await?];
+    let mut on_sqlite = Path::start(logs.map(|log| Arc::new(log) as SharedLog)).await?;
     let mut bare = Bare::start().await?;
-    let (mut memory, mut sqlite, mut post) = (Rounds::default(), Rounds::default(), Rounds::default());
+    let (mut memory, mut sqlite, mut post) =
+        (Rounds::default(), Rounds::default(), Rounds::default());
     for round in 0..=ROUNDS {
-        let measured = (bare.round().await?, on_memory.round().await?, on_sqlite.round().await?);
+        let measured = (
+            bare.round().await?,
+            on_memory.round().await?,
+            on_sqlite.round().await?,
+        );
         if round == 0 {
             continue; // Warm.
         }
@@ -56,8 +64,16 @@ async fn measure() -> anyhow::Result<Report> {
         report.row(format!("{name}, p99"), None, Figure::Nanos(p99));
     }
     let ratio = |ours: &mut [f64], peer: &mut [f64]| median(ours) / median(peer);
-    report.target("http_p50_vs_post", ratio(&mut memory.p50, &mut post.p50), Bound::AtMost(1.5));
-    report.target("http_p99_vs_post", ratio(&mut memory.p99, &mut post.p99), Bound::AtMost(2.0));
+    report.target(
+        "http_p50_vs_post",
+        ratio(&mut memory.p50, &mut post.p50),
+        Bound::AtMost(1.5),
+    );
+    report.target(
+        "http_p99_vs_post",
+        ratio(&mut memory.p99, &mut post.p99),
+        Bound::AtMost(2.0),
+    );
     Ok(report)
 }
 
@@ -94,25 +110,43 @@ struct Path {
 }
 
 impl Path {
-    async fn start<L: InvalidationLog + Clone>(log: L) -> anyhow::Result<Self> {
-        let nodes = two_nodes(log).await?;
+    async fn start(logs: [SharedLog; 2]) -> anyhow::Result<Self> {
+        let nodes = two_nodes(logs).await?;
         let cache = |node: &cache_invalidation::Node| {
-            node.cache("propagate").capacity(1_000).ttl(TTL).max_staleness(MAX_STALENESS).build()
+            node.cache("propagate")
+                .capacity(1_000)
+                .ttl(TTL)
+                .max_staleness(MAX_STALENESS)
+                .build()
         };
         let (writer, reader) = (cache(&nodes.0)?, cache(&nodes.1)?);
         let (tell, gone) = mpsc::unbounded_channel();
-        Ok(Self { writer, reader, tell, gone, _nodes: nodes })
+        Ok(Self {
+            writer,
+            reader,
+            tell,
+            gone,
+            _nodes: nodes,
+        })
     }
 
     async fn round(&mut self) -> anyhow::Result<Vec<f64>> {
         let mut nanos = Vec::with_capacity(OPS);
         for key in 0..OPS as u64 {
             let tell = self.tell.clone();
-            drop(self.reader.get_or_load(&key, || async { anyhow::Ok(Arc::new(Tell(tell))) }).await?);
+            drop(
+                self.reader
+                    .get_or_load(&key, || async { anyhow::Ok(Arc::new(Tell(tell))) })
+                    .await?,
+            );
             tokio::time::sleep(PACE).await;
             let start = Instant::now();
             drop(self.writer.invalidate(&key).await?);
-            let gone = self.gone.recv().await.ok_or_else(|| anyhow::anyhow!("nobody tells"))?;
+            let gone = self
+                .gone
+                .recv()
+                .await
+                .ok_or_else(|| anyhow::anyhow!("nobody tells"))?;
             nanos.push(gone.duration_since(start).as_nanos() as f64);
         }
         Ok(nanos)
@@ -142,7 +176,11 @@ impl Bare {
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
-        Ok(Self { sender, body: frame()?, authority: address.to_string() })
+        Ok(Self {
+            sender,
+            body: frame()?,
+            authority: address.to_string(),
+        })
     }
 
     async fn round(&mut self) -> anyhow::Result<Vec<f64>> {
@@ -174,6 +212,9 @@ fn frame() -> anyhow::Result<Bytes> {
         cluster: CLUSTER.parse()?,
         origin: cache_invalidation::NodeId::random(),
         sequence: 500,
-        message: Message::Invalidations(vec![Carried { entry, standing: Standing::Proven(None) }]),
+        message: Message::Invalidations(vec![Carried {
+            entry,
+            standing: Standing::Proven(None),
+        }]),
     }))
 }

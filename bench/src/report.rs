@@ -54,15 +54,27 @@ pub(crate) enum Bound {
 
 impl Report {
     pub(crate) const fn new(bench: &'static str) -> Self {
-        Self { bench, rows: Vec::new(), targets: Vec::new() }
+        Self {
+            bench,
+            rows: Vec::new(),
+            targets: Vec::new(),
+        }
     }
 
     pub(crate) fn row(&mut self, name: impl Into<String>, threads: Option<usize>, figure: Figure) {
-        self.rows.push(Row { name: name.into(), threads, figure });
+        self.rows.push(Row {
+            name: name.into(),
+            threads,
+            figure,
+        });
     }
 
     pub(crate) fn target(&mut self, name: impl Into<String>, value: f64, bound: Bound) {
-        self.targets.push(Target { name: name.into(), value, bound });
+        self.targets.push(Target {
+            name: name.into(),
+            value,
+            bound,
+        });
     }
 }
 
@@ -79,14 +91,26 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}\n", self.bench)?;
         for row in &self.rows {
-            let threads = row.threads.map(|threads| format!("{threads} thread(s)")).unwrap_or_default();
-            writeln!(f, "  {:<44} {threads:<12} {:>16}", row.name, row.figure.to_string())?;
+            let threads = row
+                .threads
+                .map(|threads| format!("{threads} thread(s)"))
+                .unwrap_or_default();
+            writeln!(
+                f,
+                "  {:<44} {threads:<12} {:>16}",
+                row.name,
+                row.figure.to_string()
+            )?;
         }
         writeln!(f)?;
         for target in &self.targets {
             let mark = if target.is_reached() { "ok  " } else { "MISS" };
             let value = format!("{:.3}", target.value);
-            writeln!(f, "  {mark} {:<39} {value:>16}  {}", target.name, target.bound)?;
+            writeln!(
+                f,
+                "  {mark} {:<39} {value:>16}  {}",
+                target.name, target.bound
+            )?;
         }
         Ok(())
     }
@@ -122,5 +146,8 @@ pub(crate) fn median(values: &mut [f64]) -> f64 {
 pub(crate) fn quantile(values: &mut [f64], q: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     let last = values.len().saturating_sub(1);
-    values.get((last as f64 * q).round() as usize).copied().unwrap_or(f64::NAN)
+    values
+        .get((last as f64 * q).round() as usize)
+        .copied()
+        .unwrap_or(f64::NAN)
 }

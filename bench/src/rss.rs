@@ -7,7 +7,11 @@ use anyhow::Context;
 /// Resident memory, in bytes.
 pub(crate) fn resident() -> anyhow::Result<u64> {
     let statm = std::fs::read_to_string("/proc/self/statm").context("reading /proc/self/statm")?;
-    let pages: u64 = statm.split_whitespace().nth(1).context("no resident size in statm")?.parse()?;
+    let pages: u64 = statm
+        .split_whitespace()
+        .nth(1)
+        .context("no resident size in statm")?
+        .parse()?;
     Ok(pages * rustix::param::page_size() as u64)
 }
 

@@ -2,12 +2,15 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use cache_invalidation::{InvalidationLog, Node, http::HttpTransport};
+use cache_invalidation::{Node, SharedLog, http::HttpTransport};
 
 /// A runtime with two workers. What is measured runs in spawned tasks: the future given to `block_on` runs
 /// off the workers, and its latencies are two to three times too long.
 pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?)
 }
 
 /// The secret of every cluster here.
@@ -33,11 +36,20 @@ pub(crate) fn free_port() -> anyhow::Result<SocketAddr> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
-/// Two nodes on one log, joined by HTTP.
-pub(crate) async fn two_nodes<L: InvalidationLog + Clone>(log: L) -> anyhow::Result<(Node, Node)> {
+/// Two nodes, each with its own connection to one log, joined by HTTP.
+pub(crate) async fn two_nodes(logs: [SharedLog; 2]) -> anyhow::Result<(Node, Node)> {
     let (to_b, to_a) = pair()?;
-    let a = Node::builder(CLUSTER).log(log.clone()).transport(to_b).start().await?;
-    let b = Node::builder(CLUSTER).log(log).transport(to_a).start().await?;
+    let [log_a, log_b] = logs;
+    let a = Node::builder(CLUSTER)
+        .shared_log(log_a)
+        .transport(to_b)
+        .start()
+        .await?;
+    let b = Node::builder(CLUSTER)
+        .shared_log(log_b)
+        .transport(to_a)
+        .start()
+        .await?;
     Ok((a, b))
 }
 
