@@ -66,11 +66,15 @@ async fn a_cancelled_bypassing_leader_is_succeeded() {
     assert_eq!(works.begun(), 1);
     waiting[0].abort();
     settle().await;
-    assert_eq!(works.begun(), 2, "the first of them was the leader");
-    works.open();
+    assert!(works.begun() >= 2, "the first of them was the leader");
     for reader in waiting.into_iter().skip(1) {
+        while !reader.is_finished() {
+            works.open();
+            settle().await;
+        }
         assert_eq!(reader.await.unwrap().unwrap(), 20);
     }
+    assert_eq!(works.most(), 2);
 }
 
 /// Loaders that hang, and leaders that are never polled again, hold up who waits for a bounded time only.
