@@ -256,3 +256,20 @@ fn p5_a_whole_quarantine_against_a_load() {
         assert_ne!(world.hit(&[]), Some(3));
     });
 }
+
+/// P5: a load that begins while everything is being quarantined counts as begun before, or is kept to itself.
+#[test]
+fn p5_a_load_that_begins_while_everything_is_quarantined() {
+    loom::model(|| {
+        let world = World::new();
+        let loader = thread::spawn({
+            let world = Arc::clone(&world);
+            move || world.load(&[])
+        });
+        world.table.quarantine_all();
+        // Uncommitted from here on.
+        world.row.store(3, Ordering::SeqCst);
+        loader.join().unwrap();
+        assert_ne!(world.hit(&[]), Some(3));
+    });
+}
