@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use crate::{
     CacheKey, CacheName, KeyError, LogCapabilities, ReadConsistency, Scope,
     cache::{Cache, CacheBuilder, CacheContext, CacheSettings, LoadError},
-    clock::{Clock, ManualClock, NodeClock, Tick},
+    clock::{Clock, ManualClock, NodeClock},
     lease::LeaseState,
     target::InvalidationTarget,
 };
@@ -91,10 +91,6 @@ impl Fixture {
     /// A cache with a TTL of 60 s.
     pub(super) fn cache(&self) -> Cache<Id, i64> {
         self.builder().build().unwrap()
-    }
-
-    pub(super) fn now(&self) -> Tick {
-        self.clock.now()
     }
 }
 

@@ -25,9 +25,12 @@ async fn p5_a_flush_with_ten_thousand_loads_in_flight_keeps_none() {
     let fixture = Fixture::new();
     let cache = fixture.builder().capacity(20_000).build().unwrap();
     let gate = Gate::new();
-    let readers: Vec<_> = (0..10_000).map(|key| read(&cache, key, &gate, key)).collect();
-    settle().await;
-    assert_eq!(gate.begun(), 10_000);
+    let readers: Vec<_> = (0..10_000)
+        .map(|key| read(&cache, key, &gate, key))
+        .collect();
+    while gate.begun() < 10_000 {
+        tokio::task::yield_now().await;
+    }
     flush(&cache);
     gate.open();
     for reader in readers {
@@ -133,14 +136,25 @@ async fn p7_a_tag_invalidated_while_its_load_runs() {
     drop_tag(&cache, "team:7");
     let after = tagged(20);
     settle().await;
-    assert_eq!(gate.begun(), 1, "tags are known only at the end: all three share the load so far");
+    assert_eq!(
+        gate.begun(),
+        1,
+        "tags are known only at the end: all three share the load so far"
+    );
     gate.open();
     settle().await;
     assert_eq!(leader.await.unwrap().unwrap(), 10);
     assert_eq!(cache.peek(&Id(1)), None);
-    assert_eq!(gate.begun(), 2, "who came after the invalidation loads anew");
+    assert_eq!(
+        gate.begun(),
+        2,
+        "who came after the invalidation loads anew"
+    );
     gate.open();
-    let values = (before.await.unwrap().unwrap(), after.await.unwrap().unwrap());
+    let values = (
+        before.await.unwrap().unwrap(),
+        after.await.unwrap().unwrap(),
+    );
     assert_ne!(values.1, 10);
     assert_ne!(cache.peek(&Id(1)), Some(10));
 }

@@ -41,9 +41,7 @@ async fn p3_a_strict_read_shares_the_next_log_read_never_one_already_begun() {
         .unwrap();
     assert_eq!(fill(&cache, 1, 10).await, 10, "a miss loads at once");
     let begun_before = fixture.lease.begin_read();
-    let readers: Vec<_> = (0..20)
-        .map(|_| read(&cache, 1, &Gate::new(), 99))
-        .collect();
+    let readers: Vec<_> = (0..20).map(|_| read(&cache, 1, &Gate::new(), 99)).collect();
     settle().await;
     fixture.lease.renew(begun_before);
     settle().await;
@@ -76,7 +74,11 @@ async fn p3_a_strict_read_waits_before_it_joins_a_load() {
     drop_key(&cache, 1);
     fixture.lease.renew(start);
     settle().await;
-    assert_eq!(new.begun(), 1, "the load it could have joined was invalidated");
+    assert_eq!(
+        new.begun(),
+        1,
+        "the load it could have joined was invalidated"
+    );
     old.open();
     new.open();
     assert_eq!(first.await.unwrap().unwrap(), 10);
@@ -132,7 +134,7 @@ async fn p3_a_load_that_outlives_the_lease_is_served_later_under_the_lease_only(
 async fn p3_a_strict_read_never_shares_a_load_whose_tag_its_log_read_invalidated() {
     let fixture = Fixture::new();
     let cache = fixture
-        .builder()
+        .builder::<i64>()
         .max_staleness(Duration::ZERO)
         .build()
         .unwrap();
@@ -240,7 +242,10 @@ async fn p14_nothing_is_cached_before_the_cursor_is_taken() {
     assert_eq!(fill(&cache, 1, 10).await, 10);
     let by_hand = cache.start_fill(&Id(2));
     fixture.read_log();
-    assert!(!by_hand.complete(20), "it began before the cursor was taken");
+    assert!(
+        !by_hand.complete(20),
+        "it began before the cursor was taken"
+    );
     assert_eq!(cache.peek(&Id(1)), None);
     assert_eq!(fill(&cache, 1, 11).await, 11);
     assert_eq!(cache.peek(&Id(1)), Some(11));
@@ -250,7 +255,10 @@ async fn p14_nothing_is_cached_before_the_cursor_is_taken() {
 #[tokio::test(start_paused = true)]
 async fn a_closed_node_leaves_its_caches_in_bypass() {
     let fixture = Fixture::new();
-    let caches = [fixture.cache(), fixture.builder().max_staleness(SECOND).build().unwrap()];
+    let caches = [
+        fixture.cache(),
+        fixture.builder().max_staleness(SECOND).build().unwrap(),
+    ];
     for cache in &caches {
         fill(cache, 1, 10).await;
     }

@@ -5,6 +5,12 @@
     reason = "a test that cannot go on fails at the place"
 )]
 
+mod bypass;
+mod entries;
 mod fixture;
 mod flights;
 mod freshness;
+mod limits;
+mod quarantine;
+mod racing;
+mod setup;
