@@ -26,12 +26,14 @@ mod show;
 mod stage;
 
 use std::{
-    io::{Write, stdout},
+    fs,
+    io::{ErrorKind, Write, stdout},
     process::ExitCode,
     time::Duration,
 };
 
 use clap::{Parser, Subcommand};
+use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -97,20 +99,33 @@ async fn perform(args: &Args) -> anyhow::Result<ExitCode> {
         signal(SignalKind::terminate())?,
         signal(SignalKind::hangup())?,
     );
-    let report = tokio::select! {
-        report = show::run(Stage::new(args.json), pace, bound, folder.path()) => report?,
-        _ = interrupt.recv() => return Ok(ExitCode::from(130)),
-        _ = terminate.recv() => return Ok(ExitCode::from(143)),
-        _ = hang_up.recv() => return Ok(ExitCode::from(129)),
+    // Every arm drops the show, and with it its nodes.
+    let outcome = tokio::select! {
+        report = show::run(Stage::new(args.json), pace, bound, folder.path()) => {
+            report.and_then(|report| tell(&report, args.json))
+        }
+        _ = interrupt.recv() => Ok(ExitCode::from(130)),
+        _ = terminate.recv() => Ok(ExitCode::from(143)),
+        _ = hang_up.recv() => Ok(ExitCode::from(129)),
     };
-    tell(&report, args.json)?;
-    Ok(match report.failures() {
-        [] => ExitCode::SUCCESS,
-        _ => ExitCode::FAILURE,
-    })
+    remove(&folder).await;
+    outcome
 }
 
-fn tell(report: &Report, json: bool) -> anyhow::Result<()> {
+/// A node that was killed a moment ago may still have made a file while its folder was being emptied.
+async fn remove(folder: &TempDir) {
+    for _ in 0..50 {
+        match fs::remove_dir_all(folder.path()) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            _ => return,
+        }
+    }
+}
+
+/// Prints the outcome; the exit code.
+fn tell(report: &Report, json: bool) -> anyhow::Result<ExitCode> {
     if json {
         eprintln!("{}", report.text());
         writeln!(stdout(), "{}", report.json()?)?;
@@ -120,5 +135,8 @@ fn tell(report: &Report, json: bool) -> anyhow::Result<()> {
     for failure in report.failures() {
         eprintln!("FAILED: {failure}");
     }
-    Ok(())
+    Ok(match report.failures() {
+        [] => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    })
 }
