@@ -113,6 +113,7 @@ impl Node {
             lease: shared.lease.clone(),
             log: shared.log.as_ref().map(|log| log.capabilities()),
             settings: settings.or(&self.inner.cache_defaults),
+            default_negative_ttl: self.inner.cache_defaults.negative_ttl,
             register: Box::new(move |name, target, max_staleness| {
                 if let Some(error) = error {
                     return Err(Error::new(

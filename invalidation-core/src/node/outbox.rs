@@ -156,12 +156,12 @@ mod tests {
     #[test]
     fn p11_overflow_widens_to_the_caches() {
         let outbox = Outbox::new(10);
-        let _ = outbox.push(&[keys("a", 6)], false);
-        let _ = outbox.push(&[keys("b", 4)], false);
+        drop(outbox.push(&[keys("a", 6)], false));
+        drop(outbox.push(&[keys("b", 4)], false));
         assert_eq!(outbox.waiting.lock().carried.len(), 2);
-        let _ = outbox.push(&[keys("a", 1)], false);
+        drop(outbox.push(&[keys("a", 1)], false));
         let whole = |name| Invalidation::Cache {
-            cache: CacheName::new(name).unwrap(),
+            cache: CacheName::new(name).expect("a good name"),
             scope: Scope::All,
         };
         assert_eq!(scopes(&outbox), [whole("a"), whole("b")]);
@@ -173,7 +173,7 @@ mod tests {
     fn p11_overflow_of_caches_widens_to_everything() {
         let outbox = Outbox::new(3);
         for cache in ["a", "b", "c", "d"] {
-            let _ = outbox.push(&[keys(cache, 1)], false);
+            drop(outbox.push(&[keys(cache, 1)], false));
         }
         assert_eq!(scopes(&outbox), [Invalidation::Everything]);
     }
@@ -186,7 +186,7 @@ mod tests {
             standing: Standing::Claimed,
             ..keys("a", 1)
         };
-        let _ = outbox.push(&[keys("a", 1), claimed], false);
+        drop(outbox.push(&[keys("a", 1), claimed], false));
         let batch = outbox.take().expect("something waits");
         assert!(
             batch
