@@ -89,7 +89,7 @@ fn a_read_beyond_its_bound_fails_it() {
 #[cfg(target_os = "linux")]
 #[test]
 fn nothing_outlives_it() {
-    for signal in [Signal::INT, Signal::TERM, Signal::KILL] {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::KILL] {
         let folder = tempfile::tempdir().unwrap();
         let mut parent = Running::start(
             example("quickstart")
