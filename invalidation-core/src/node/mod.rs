@@ -240,10 +240,11 @@ impl Node {
         inner.tasks.cancel();
         let shared = &inner.shared;
         let close = async {
+            // The receivers first: they would take the end of their transport for a lost link.
+            inner.tasks.stopped().await;
             for lane in &shared.lanes {
                 lane.transport.close().await?;
             }
-            inner.tasks.stopped().await;
             match &shared.log {
                 Some(log) => log.close().await,
                 None => Ok(()),
