@@ -1,7 +1,5 @@
 //! Where invalidations meet the targets of this node, whichever way they came.
 
-use std::sync::Arc;
-
 use parking_lot::Mutex;
 
 use super::{applied::AppliedSet, registry::Registry};
@@ -9,7 +7,6 @@ use crate::{
     clock::NodeClock,
     frame::{Carried, Standing},
     observe,
-    target::InvalidationTarget,
     transport::Sender,
     words::{CacheName, Entry, GapReason, Invalidation, LogIdentity, LoggedEntry, Payload, Scope},
 };
@@ -126,26 +123,6 @@ impl Applier {
 
     pub(super) fn flush_for_gap(&self, reason: GapReason) {
         self.flush(reason.as_str());
-    }
-
-    /// Calls `act` with each target that `invalidation` concerns, and the scope of it there.
-    pub(super) fn each_target(
-        &self,
-        invalidation: &Invalidation,
-        mut act: impl FnMut(&Arc<dyn InvalidationTarget>, &Scope),
-    ) {
-        match invalidation {
-            Invalidation::Everything => {
-                for (_, target) in self.registry.all() {
-                    act(&target, &Scope::All);
-                }
-            }
-            Invalidation::Cache { cache, scope } => {
-                if let Some(target) = self.registry.find(cache) {
-                    act(&target, scope);
-                }
-            }
-        }
     }
 
     pub(super) fn forget(&self, name: &CacheName) {
