@@ -238,12 +238,11 @@ impl Lease {
     /// # Errors
     /// When the last complete log read began longer ago than the limit: wait, load, or fail.
     pub fn check(&self) -> Result<(), Stale> {
-        if self.behind.load(Ordering::Acquire) {
-            return Err(Stale::TargetBehind);
-        }
         let limit = u64::try_from(self.limit.as_nanos()).unwrap_or(u64::MAX);
         if self.state.is_fresh(self.state.clock.now(), limit) {
-            Ok(())
+            // Only now: a target that did not apply is marked before the lease is renewed, so who sees the
+            // renewal must look for the mark after it (`P3`).
+            self.is_applied()
         } else if self.state.closed.load(Ordering::SeqCst) {
             Err(Stale::Closed)
         } else {
@@ -261,6 +260,10 @@ impl Lease {
             return Ok(());
         }
         self.state.wait_fresh(self.limit).await?;
+        self.is_applied()
+    }
+
+    fn is_applied(&self) -> Result<(), Stale> {
         if self.behind.load(Ordering::Acquire) {
             return Err(Stale::TargetBehind);
         }
@@ -274,5 +277,49 @@ impl fmt::Debug for Lease {
             .field("limit", &self.limit)
             .field("age", &self.state.age())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::OnceLock;
+
+    use super::*;
+    use crate::clock::Clock;
+
+    /// Runs something when it is asked for the time.
+    #[derive(Default)]
+    struct Meddling(OnceLock<Box<dyn Fn() + Send + Sync>>);
+
+    impl fmt::Debug for Meddling {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Meddling")
+        }
+    }
+
+    impl Clock for Meddling {
+        fn now(&self) -> Tick {
+            if let Some(meddle) = self.0.get() {
+                meddle();
+            }
+            Tick::from_nanos(1_000)
+        }
+    }
+
+    /// P3: a target that falls behind while its lease is checked is not taken for one that applied what the
+    /// renewal says.
+    #[test]
+    fn p3_a_renewal_is_not_seen_without_the_mark_of_a_target_that_is_behind() {
+        let clock = Arc::new(Meddling::default());
+        let state = LeaseState::new(NodeClock::Custom(clock.clone()), Duration::ZERO);
+        let behind = Arc::new(AtomicBool::new(false));
+        let lease = Lease::new(state.clone(), Duration::from_secs(1), behind.clone());
+        // As the poller does: hand over, give up, renew.
+        let poll = move || {
+            behind.store(true, Ordering::Release);
+            state.renew(ReadStart::new(Tick::from_nanos(1_000), 1));
+        };
+        assert!(clock.0.set(Box::new(poll)).is_ok());
+        assert_eq!(lease.check(), Err(Stale::TargetBehind));
     }
 }
