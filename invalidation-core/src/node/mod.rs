@@ -196,12 +196,21 @@ impl Node {
     }
 
     /// The right to serve values that are at most `max_staleness` old, for caches of one's own.
-    pub fn lease(&self, max_staleness: Duration) -> Lease {
-        Lease::new(
-            self.inner.shared.lease.clone(),
+    ///
+    /// # Errors
+    /// When the node has no log, or one whose reads may be stale: it could not back the lease.
+    pub fn lease(&self, max_staleness: Duration) -> Result<Lease, Error> {
+        let shared = &self.inner.shared;
+        let log = shared.log.as_ref().map(|log| log.capabilities());
+        if let Some(why) = cannot_back(log.as_ref(), max_staleness) {
+            let message = format!("there is no such lease: {why}");
+            return Err(Error::new(ErrorKind::Invalid, "node", "lease", message));
+        }
+        Ok(Lease::new(
+            shared.lease.clone(),
             max_staleness,
             Arc::default(),
-        )
+        ))
     }
 
     /// How long ago the last complete log read began: no cached value with a lease is staler. `None` before
