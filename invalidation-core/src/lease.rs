@@ -61,6 +61,32 @@ pub enum Stale {
     /// The attached target has not yet applied what the log says.
     #[error("the attached target is behind: its apply did not return in time")]
     TargetBehind,
+    /// The target is no longer attached.
+    #[error("the target was detached; it no longer receives invalidations")]
+    Detached,
+}
+
+/// What a lease must know of an attached target.
+#[derive(Debug, Default)]
+pub(crate) struct TargetState {
+    behind: AtomicBool,
+    detached: AtomicBool,
+}
+
+impl TargetState {
+    /// Whether it lags: it was not told of everything, or did not answer in time.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.behind.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_behind(&self, behind: bool) {
+        self.behind.store(behind, Ordering::Release);
+    }
+
+    /// For good: nothing is applied to it any more.
+    pub(crate) fn detach(&self) {
+        self.detached.store(true, Ordering::Release);
+    }
 }
 
 impl LeaseState {
@@ -215,20 +241,20 @@ pub(crate) fn cannot_back(
 pub struct Lease {
     state: Arc<LeaseState>,
     limit: Duration,
-    behind: Arc<AtomicBool>,
+    target: Arc<TargetState>,
 }
 
 impl Lease {
-    /// A lease of `limit` on `state`; `behind` is set while an attached target lags.
+    /// A lease of `limit` on `state`, for this target.
     pub(crate) const fn new(
         state: Arc<LeaseState>,
         limit: Duration,
-        behind: Arc<AtomicBool>,
+        target: Arc<TargetState>,
     ) -> Self {
         Self {
             state,
             limit,
-            behind,
+            target,
         }
     }
 
@@ -264,7 +290,10 @@ impl Lease {
     }
 
     fn is_applied(&self) -> Result<(), Stale> {
-        if self.behind.load(Ordering::Acquire) {
+        if self.target.detached.load(Ordering::Acquire) {
+            return Err(Stale::Detached);
+        }
+        if self.target.is_behind() {
             return Err(Stale::TargetBehind);
         }
         Ok(())
@@ -312,11 +341,11 @@ mod tests {
     fn p3_a_renewal_is_not_seen_without_the_mark_of_a_target_that_is_behind() {
         let clock = Arc::new(Meddling::default());
         let state = LeaseState::new(NodeClock::Custom(clock.clone()), Duration::ZERO);
-        let behind = Arc::new(AtomicBool::new(false));
-        let lease = Lease::new(state.clone(), Duration::from_secs(1), behind.clone());
+        let target = Arc::new(TargetState::default());
+        let lease = Lease::new(state.clone(), Duration::from_secs(1), target.clone());
         // As the poller does: hand over, give up, renew.
         let poll = move || {
-            behind.store(true, Ordering::Release);
+            target.set_behind(true);
             state.renew(ReadStart::new(Tick::from_nanos(1_000), 1));
         };
         assert!(clock.0.set(Box::new(poll)).is_ok());

@@ -6,7 +6,6 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     time::Duration,
@@ -17,7 +16,7 @@ use parking_lot::{Condvar, Mutex};
 use super::shared::Shared;
 use crate::{
     error::BoxError,
-    lease::Lease,
+    lease::{Lease, TargetState},
     observe,
     target::InvalidationTarget,
     words::{CacheName, Scope},
@@ -32,18 +31,26 @@ pub struct Attachment {
     shared: Arc<Shared>,
     name: CacheName,
     lease: Lease,
+    state: Arc<TargetState>,
 }
 
 impl Attachment {
-    pub(super) const fn new(shared: Arc<Shared>, name: CacheName, lease: Lease) -> Self {
+    pub(super) const fn new(
+        shared: Arc<Shared>,
+        name: CacheName,
+        lease: Lease,
+        state: Arc<TargetState>,
+    ) -> Self {
         Self {
             shared,
             name,
             lease,
+            state,
         }
     }
 
-    /// The right to serve values of this cache: check it before each lookup to have `P3`.
+    /// The right to serve values of this cache: check it before each lookup to have `P3`. Clones of it end
+    /// with the attachment.
     pub const fn lease(&self) -> &Lease {
         &self.lease
     }
@@ -56,6 +63,8 @@ impl Attachment {
 
 impl Drop for Attachment {
     fn drop(&mut self) {
+        // Clones of the lease may live on, and this target hears of nothing any more (`P3`).
+        self.state.detach();
         self.shared.applier.forget(&self.name);
     }
 }
@@ -82,7 +91,7 @@ struct Work {
     /// Guards the jobs; held for moments.
     jobs: Mutex<Jobs>,
     arrived: Condvar,
-    behind: Arc<AtomicBool>,
+    state: Arc<TargetState>,
 }
 
 #[derive(Default)]
@@ -107,18 +116,18 @@ enum What {
 }
 
 impl Bounded {
-    /// Starts the thread. `behind` is set while the target lags.
+    /// Starts the thread. `state` says so while the target lags.
     pub(super) fn start(
         name: CacheName,
         target: Arc<dyn InvalidationTarget>,
-        behind: Arc<AtomicBool>,
+        state: Arc<TargetState>,
     ) -> std::io::Result<Self> {
         let work = Arc::new(Work {
             name,
             target,
             jobs: Mutex::default(),
             arrived: Condvar::new(),
-            behind,
+            state,
         });
         let worker = work.clone();
         std::thread::Builder::new()
@@ -173,7 +182,7 @@ impl Work {
     fn hand_over(&self, what: What) -> Option<Receiver<()>> {
         let mut jobs = self.jobs.lock();
         let keeps_count = matches!(what, What::Quarantine(_) | What::Release(_));
-        let behind = self.behind.load(Ordering::Acquire);
+        let behind = self.state.is_behind();
         let (done, heard) = sync_channel(1);
         jobs.flush |= behind;
         if behind && !keeps_count {
@@ -188,7 +197,7 @@ impl Work {
 
     fn fall_behind(&self) {
         let mut jobs = self.jobs.lock();
-        self.behind.store(true, Ordering::Release);
+        self.state.set_behind(true);
         jobs.flush = true;
         drop(jobs);
         observe::target_failed(&self.name, "hang");
@@ -253,7 +262,7 @@ impl Work {
         let flushed = catch_unwind(AssertUnwindSafe(|| self.target.flush())).is_ok();
         if !flushed {
             observe::target_failed(&self.name, "flush_panic");
-            self.behind.store(true, Ordering::Release);
+            self.state.set_behind(true);
         }
         flushed
     }
@@ -264,7 +273,7 @@ impl Work {
             let jobs = self.jobs.lock();
             // Something came while it was flushed: once more.
             if !jobs.flush {
-                self.behind.store(false, Ordering::Release);
+                self.state.set_behind(false);
             }
         }
     }

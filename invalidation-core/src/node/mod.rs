@@ -21,10 +21,7 @@ mod supervise;
 use std::{
     collections::HashMap,
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -43,7 +40,7 @@ use self::{attach::Bounded, supervise::Tasks};
 use crate::{
     cache::{CacheBuilder, CacheContext, CacheSettings},
     error::{Error, ErrorKind},
-    lease::{Lease, cannot_back},
+    lease::{Lease, TargetState, cannot_back},
     target::InvalidationTarget,
     words::{CacheName, NodeId},
 };
@@ -175,8 +172,8 @@ impl Node {
                 ));
             }
         }
-        let behind = Arc::new(AtomicBool::new(false));
-        let bounded = Bounded::start(name.clone(), target, behind.clone()).map_err(|error| {
+        let state = Arc::new(TargetState::default());
+        let bounded = Bounded::start(name.clone(), target, state.clone()).map_err(|error| {
             refuse(
                 ErrorKind::Other,
                 format!("no thread for the target: {error}"),
@@ -190,9 +187,9 @@ impl Node {
         let lease = Lease::new(
             shared.lease.clone(),
             max_staleness.unwrap_or(Duration::MAX),
-            behind,
+            state.clone(),
         );
-        Ok(Attachment::new(shared.clone(), name, lease))
+        Ok(Attachment::new(shared.clone(), name, lease, state))
     }
 
     /// The right to serve values that are at most `max_staleness` old, for caches of one's own.
