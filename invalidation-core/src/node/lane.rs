@@ -123,6 +123,13 @@ impl Publisher {
     }
 }
 
+impl Drop for Publisher {
+    /// It outlives a panic of its task, so that this is the end of its node.
+    fn drop(&mut self) {
+        self.lane.outbox.close();
+    }
+}
+
 /// One attempt under a time limit, counted.
 async fn publish(lane: Arc<Lane>, frame: Outgoing, limit: Duration) -> Result<Delivery, Error> {
     let started = Instant::now();
