@@ -25,6 +25,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -245,14 +246,14 @@ impl Node {
         inner.tasks.cancel();
         let shared = &inner.shared;
         let close = async {
-            for lane in &shared.lanes {
-                lane.transport.close().await?;
-            }
+            // All at once, and each whatever becomes of the others.
+            let lanes = shared.lanes.iter().map(|lane| lane.transport.close());
+            let mut closed = join_all(lanes).await;
             inner.tasks.stopped().await;
-            match &shared.log {
-                Some(log) => log.close().await,
-                None => Ok(()),
+            if let Some(log) = &shared.log {
+                closed.push(log.close().await);
             }
+            closed.into_iter().collect::<Result<(), Error>>()
         };
         match timeout_at(deadline, close).await.map_err(late) {
             Ok(Ok(())) => result,
