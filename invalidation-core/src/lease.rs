@@ -10,10 +10,10 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::{sync::Notify, time::Instant};
+use tokio::sync::Notify;
 
 use crate::{
-    clock::{NodeClock, Tick},
+    clock::{NodeClock, Tick, deadline},
     log::{LogCapabilities, ReadConsistency, ReadStart},
 };
 
@@ -140,7 +140,7 @@ impl LeaseState {
     pub(crate) async fn wait_fresh(&self, limit: Duration) -> Result<(), Stale> {
         let arrived = self.begun.load(Ordering::SeqCst);
         let arrival = self.clock.now();
-        let deadline = Instant::now() + self.patience;
+        let deadline = deadline(self.patience);
         let limit = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
         loop {
             let changed = self.changed.notified();

@@ -26,7 +26,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
 pub use attach::Attachment;
@@ -40,6 +40,7 @@ pub(crate) use shared::Shared;
 use self::{attach::Bounded, supervise::Tasks};
 use crate::{
     cache::{CacheBuilder, CacheContext, CacheSettings},
+    clock,
     error::{Error, ErrorKind},
     lease::{Lease, TargetState, cannot_back},
     target::InvalidationTarget,
@@ -228,7 +229,7 @@ impl Node {
     /// # Errors
     /// When the deadline came first, or a backend failed to close; the rest is ended all the same.
     pub async fn shutdown(&self, deadline: Duration) -> Result<(), Error> {
-        let deadline = Instant::now() + deadline;
+        let deadline = clock::deadline(deadline);
         let inner = &self.inner;
         inner.shared.close();
         inner.draining.cancel();

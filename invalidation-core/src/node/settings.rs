@@ -65,11 +65,10 @@ impl NodeSettings {
                 self.read_timeout, self.poll_interval
             ));
         }
-        if self.retention < 10 * self.poll_interval {
+        if self.retention / 10 < self.poll_interval {
             return refuse(format!(
-                "retention ({:?}) must be at least ten poll intervals ({:?}): readers would flush all the time",
-                self.retention,
-                10 * self.poll_interval
+                "retention ({:?}) must be at least ten poll intervals (of {:?}): readers would flush all the time",
+                self.retention, self.poll_interval
             ));
         }
         for (name, value) in [
