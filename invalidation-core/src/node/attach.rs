@@ -200,6 +200,8 @@ impl Work {
         self.state.set_behind(true);
         jobs.flush = true;
         drop(jobs);
+        // It may have answered just now, and wait for work.
+        self.arrived.notify_one();
         observe::target_failed(&self.name, "hang");
     }
 
@@ -275,6 +277,40 @@ impl Work {
             if !jobs.flush {
                 self.state.set_behind(false);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    /// Does nothing.
+    struct Idle;
+
+    impl InvalidationTarget for Idle {
+        fn apply(&self, _scope: &Scope) -> Result<(), BoxError> {
+            Ok(())
+        }
+
+        fn flush(&self) {}
+    }
+
+    /// P20: a target that answers at the very moment it is given up catches up at once, and not with the next
+    /// invalidation.
+    #[test]
+    fn p20_a_target_that_answers_just_too_late_catches_up_at_once() {
+        let state = Arc::new(TargetState::default());
+        let name = CacheName::new("idle").expect("a good name");
+        let bounded = Bounded::start(name, Arc::new(Idle), state.clone()).expect("a thread");
+        bounded.flush(); // Answered, and waiting for work.
+        bounded.work.fall_behind();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while state.is_behind() {
+            assert!(Instant::now() < deadline, "it stays behind");
+            std::thread::yield_now();
         }
     }
 }
