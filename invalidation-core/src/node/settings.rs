@@ -15,7 +15,8 @@ pub struct NodeSettings {
     pub read_timeout: Duration,
     /// How long an append may take before its outcome counts as unknown. Default 5 s.
     pub append_timeout: Duration,
-    /// How long the first contact with log and transports may take. Default 10 s.
+    /// How long the first contact with log and transports may take, and each later attempt to subscribe.
+    /// Default 10 s.
     pub start_timeout: Duration,
     /// How long one frame may take to be published. Default 2 s.
     pub publish_timeout: Duration,
