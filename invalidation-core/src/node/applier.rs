@@ -39,13 +39,23 @@ impl Applier {
     /// Applies what this node itself invalidated: under `identity` when the log has it.
     pub(super) fn apply_own(&self, entries: &[Entry], standing: &Standing) {
         let mut applied = self.applied.lock();
+        let mut count = 0;
         for entry in entries {
-            self.apply(&entry.invalidation);
             if let Standing::Proven(identity) = standing {
-                applied.mark(identity.clone(), entry.hash(), self.clock.now());
+                let hash = entry.hash();
+                // The poller may have read it before the append, or the commit, returned to its caller.
+                if applied.marked_at(identity.as_ref(), hash).is_some() {
+                    observe::skipped("own");
+                    continue;
+                }
+                self.apply(&entry.invalidation);
+                applied.mark(identity.clone(), hash, self.clock.now());
+            } else {
+                self.apply(&entry.invalidation);
             }
+            count += 1;
         }
-        observe::applied("own", entries.len() as u64);
+        observe::applied("own", count);
     }
 
     /// Applies a frame.
