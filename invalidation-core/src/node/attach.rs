@@ -173,7 +173,7 @@ impl InvalidationTarget for Bounded {
     }
 
     fn maintain(&self) {
-        self.run(What::Maintain);
+        self.work.maintain();
     }
 }
 
@@ -193,6 +193,21 @@ impl Work {
         }
         self.arrived.notify_one();
         (!behind).then_some(heard)
+    }
+
+    /// Nobody waits for it: a sweep that takes its time misses no invalidation.
+    fn maintain(&self) {
+        let mut jobs = self.jobs.lock();
+        if self.state.is_behind() {
+            jobs.flush = true; // Another try, for a target that could not be flushed.
+        } else if jobs.queue.is_empty() {
+            let (done, _) = sync_channel(1);
+            jobs.queue.push_back(Job {
+                what: What::Maintain,
+                done,
+            });
+        }
+        self.arrived.notify_one();
     }
 
     fn fall_behind(&self) {
@@ -296,6 +311,40 @@ mod tests {
         }
 
         fn flush(&self) {}
+    }
+
+    /// Sweeps until it is let go.
+    #[derive(Default)]
+    struct Sweeping(Mutex<()>);
+
+    impl InvalidationTarget for Sweeping {
+        fn apply(&self, _scope: &Scope) -> Result<(), BoxError> {
+            Ok(())
+        }
+
+        fn flush(&self) {}
+
+        fn maintain(&self) {
+            drop(self.0.lock());
+        }
+    }
+
+    /// P9: a target that takes its time to sweep missed nothing: it keeps its lease and what it holds.
+    #[test]
+    fn p9_a_long_sweep_is_no_failure() {
+        let (target, state) = (Arc::new(Sweeping::default()), Arc::default());
+        let name = CacheName::new("sweeping").expect("a good name");
+        let bounded = Bounded::start(name, target.clone(), Arc::clone(&state)).expect("a thread");
+        let sweeping = target.0.lock();
+        for _ in 0..10 {
+            bounded.maintain();
+        }
+        assert!(!state.is_behind());
+        assert!(
+            bounded.work.jobs.lock().queue.len() <= 1,
+            "and it is asked once"
+        );
+        drop(sweeping);
     }
 
     /// P20: a target that answers at the very moment it is given up catches up at once, and not with the next
