@@ -2,6 +2,8 @@
 
 use std::{fmt, ops::Add, sync::Arc, time::Duration};
 
+use tokio::time::Instant;
+
 /// A point on one node's clock: nanoseconds since an arbitrary start. Ticks of two processes have nothing
 /// in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -44,6 +46,12 @@ const fn nanos(duration: Duration) -> u64 {
     } else {
         nanos as u64
     }
+}
+
+/// When `patience` that begins now will be over. One that no clock can count lasts for thirty years.
+pub(crate) fn deadline(patience: Duration) -> Instant {
+    const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 86_400);
+    Instant::now() + patience.min(FOR_EVER)
 }
 
 /// Where ticks come from. Injectable, so that a test can step time.

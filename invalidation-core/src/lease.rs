@@ -10,10 +10,10 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::{sync::Notify, time::Instant};
+use tokio::sync::Notify;
 
 use crate::{
-    clock::{NodeClock, Tick},
+    clock::{NodeClock, Tick, deadline},
     log::{LogCapabilities, ReadConsistency, ReadStart},
 };
 
@@ -61,6 +61,32 @@ pub enum Stale {
     /// The attached target has not yet applied what the log says.
     #[error("the attached target is behind: its apply did not return in time")]
     TargetBehind,
+    /// The target is no longer attached.
+    #[error("the target was detached; it no longer receives invalidations")]
+    Detached,
+}
+
+/// What a lease must know of an attached target.
+#[derive(Debug, Default)]
+pub(crate) struct TargetState {
+    behind: AtomicBool,
+    detached: AtomicBool,
+}
+
+impl TargetState {
+    /// Whether it lags: it was not told of everything, or did not answer in time.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.behind.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_behind(&self, behind: bool) {
+        self.behind.store(behind, Ordering::Release);
+    }
+
+    /// For good: nothing is applied to it any more.
+    pub(crate) fn detach(&self) {
+        self.detached.store(true, Ordering::Release);
+    }
 }
 
 impl LeaseState {
@@ -114,7 +140,7 @@ impl LeaseState {
     pub(crate) async fn wait_fresh(&self, limit: Duration) -> Result<(), Stale> {
         let arrived = self.begun.load(Ordering::SeqCst);
         let arrival = self.clock.now();
-        let deadline = Instant::now() + self.patience;
+        let deadline = deadline(self.patience);
         let limit = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
         loop {
             let changed = self.changed.notified();
@@ -215,20 +241,20 @@ pub(crate) fn cannot_back(
 pub struct Lease {
     state: Arc<LeaseState>,
     limit: Duration,
-    behind: Arc<AtomicBool>,
+    target: Arc<TargetState>,
 }
 
 impl Lease {
-    /// A lease of `limit` on `state`; `behind` is set while an attached target lags.
+    /// A lease of `limit` on `state`, for this target.
     pub(crate) const fn new(
         state: Arc<LeaseState>,
         limit: Duration,
-        behind: Arc<AtomicBool>,
+        target: Arc<TargetState>,
     ) -> Self {
         Self {
             state,
             limit,
-            behind,
+            target,
         }
     }
 
@@ -238,12 +264,11 @@ impl Lease {
     /// # Errors
     /// When the last complete log read began longer ago than the limit: wait, load, or fail.
     pub fn check(&self) -> Result<(), Stale> {
-        if self.behind.load(Ordering::Acquire) {
-            return Err(Stale::TargetBehind);
-        }
         let limit = u64::try_from(self.limit.as_nanos()).unwrap_or(u64::MAX);
         if self.state.is_fresh(self.state.clock.now(), limit) {
-            Ok(())
+            // Only now: a target that did not apply is marked before the lease is renewed, so who sees the
+            // renewal must look for the mark after it (`P3`).
+            self.is_applied()
         } else if self.state.closed.load(Ordering::SeqCst) {
             Err(Stale::Closed)
         } else {
@@ -261,7 +286,14 @@ impl Lease {
             return Ok(());
         }
         self.state.wait_fresh(self.limit).await?;
-        if self.behind.load(Ordering::Acquire) {
+        self.is_applied()
+    }
+
+    fn is_applied(&self) -> Result<(), Stale> {
+        if self.target.detached.load(Ordering::Acquire) {
+            return Err(Stale::Detached);
+        }
+        if self.target.is_behind() {
             return Err(Stale::TargetBehind);
         }
         Ok(())
@@ -274,5 +306,49 @@ impl fmt::Debug for Lease {
             .field("limit", &self.limit)
             .field("age", &self.state.age())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::OnceLock;
+
+    use super::*;
+    use crate::clock::Clock;
+
+    /// Runs something when it is asked for the time.
+    #[derive(Default)]
+    struct Meddling(OnceLock<Box<dyn Fn() + Send + Sync>>);
+
+    impl fmt::Debug for Meddling {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Meddling")
+        }
+    }
+
+    impl Clock for Meddling {
+        fn now(&self) -> Tick {
+            if let Some(meddle) = self.0.get() {
+                meddle();
+            }
+            Tick::from_nanos(1_000)
+        }
+    }
+
+    /// P3: a target that falls behind while its lease is checked is not taken for one that applied what the
+    /// renewal says.
+    #[test]
+    fn p3_a_renewal_is_not_seen_without_the_mark_of_a_target_that_is_behind() {
+        let clock = Arc::new(Meddling::default());
+        let state = LeaseState::new(NodeClock::Custom(clock.clone()), Duration::ZERO);
+        let target = Arc::new(TargetState::default());
+        let lease = Lease::new(state.clone(), Duration::from_secs(1), target.clone());
+        // As the poller does: hand over, give up, renew.
+        let poll = move || {
+            target.set_behind(true);
+            state.renew(ReadStart::new(Tick::from_nanos(1_000), 1));
+        };
+        assert!(clock.0.set(Box::new(poll)).is_ok());
+        assert_eq!(lease.check(), Err(Stale::TargetBehind));
     }
 }

@@ -237,7 +237,7 @@ where
             weigher,
             replica_lag: self
                 .replica_lag
-                .map(|lag| ReplicaLag::new(lag + margin, cells, start)),
+                .map(|lag| ReplicaLag::new(lag.saturating_add(margin), cells, start)),
             limiter: loads.map(|loads| Limiter::new(loads, self.load_queue_timeout)),
             load_timeout,
             bypass: Bypass::new(),

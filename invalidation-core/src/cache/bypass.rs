@@ -17,7 +17,13 @@ const AT_ONCE: usize = 2;
 /// A value may be stale only with respect to a *caller*: who arrives after a load began may not have its
 /// result, but all who arrive before the next one begins may share that.
 pub(super) struct Bypass<K, V> {
-    gates: Mutex<HashTable<Arc<Gate<K, V>>>>,
+    gates: Mutex<HashTable<Open<K, V>>>,
+}
+
+/// A gate, and how many stand at it.
+struct Open<K, V> {
+    gate: Arc<Gate<K, V>>,
+    callers: u64,
 }
 
 /// One key that is being loaded past the cache.
@@ -52,8 +58,11 @@ impl<K, V> Bypass<K, V> {
         Q: ?Sized + Equivalent<K> + ToOwned<Owned = K>,
     {
         let mut gates = self.gates.lock();
-        let gate = match gates.find(hash, |gate| key.equivalent(&gate.key)) {
-            Some(gate) => Arc::clone(gate),
+        let gate = match gates.find_mut(hash, |open| key.equivalent(&open.gate.key)) {
+            Some(open) => {
+                open.callers += 1;
+                Arc::clone(&open.gate)
+            }
             None => {
                 let gate = Arc::new(Gate {
                     hash,
@@ -61,7 +70,11 @@ impl<K, V> Bypass<K, V> {
                     places: Semaphore::new(AT_ONCE),
                     gathering: Mutex::new(Gathering { id: 0, group: None }),
                 });
-                gates.insert_unique(hash, Arc::clone(&gate), |gate| gate.hash);
+                let open = Open {
+                    gate: Arc::clone(&gate),
+                    callers: 1,
+                };
+                gates.insert_unique(hash, open, |open| open.gate.hash);
                 gate
             }
         };
@@ -100,11 +113,31 @@ impl<K, V> Drop for AtGate<'_, K, V> {
     fn drop(&mut self) {
         let gate = &self.gate;
         let mut gates = self.bypass.gates.lock();
-        // Two: the table's and this one. New ones are made under the lock alone.
-        if Arc::strong_count(gate) == 2
-            && let Ok(entry) = gates.find_entry(gate.hash, |other| Arc::ptr_eq(other, gate))
-        {
-            entry.remove();
+        // Counted here rather than by the `Arc`, which the last two could each see the other still hold.
+        if let Ok(mut entry) = gates.find_entry(gate.hash, |open| Arc::ptr_eq(&open.gate, gate)) {
+            entry.get_mut().callers -= 1;
+            if entry.get().callers == 0 {
+                entry.remove();
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// P18: a key that nobody loads any more takes no room, however its last callers went away.
+    #[test]
+    fn p18_callers_who_leave_together_leave_no_gate_behind() {
+        let bypass = Bypass::<u64, ()>::new();
+        let first = bypass.enter(1, &1);
+        let last = bypass.enter(1, &1);
+        // Who left is out of the lock, and has not yet dropped its part of the gate.
+        let still_dropping = Arc::clone(&first.gate);
+        drop(first);
+        drop(last);
+        assert_eq!(bypass.gates.lock().len(), 0);
+        drop(still_dropping);
     }
 }

@@ -45,8 +45,7 @@ impl<V> Expiry<V> {
     // Downwards only: the TTL is a bound (`P3`).
     fn jittered(&self, ttl: Duration) -> Duration {
         if self.jitter > 0.0 {
-            ttl.mul_f64(1.0 - self.jitter * rand::random::<f64>())
-                .min(ttl)
+            ttl.saturating_sub(ttl.mul_f64(self.jitter * rand::random::<f64>()))
         } else {
             ttl
         }

@@ -20,7 +20,7 @@ use super::{
     stats::count,
 };
 use crate::{
-    clock::Tick,
+    clock::{Tick, deadline},
     error::BoxError,
     fence::{Begun, Solo, Ticket},
 };
@@ -106,7 +106,7 @@ where
         };
         let loaded = match place {
             Ok(_place) => {
-                lead.send_replace(Progress::Until(Instant::now() + self.load_timeout));
+                lead.send_replace(Progress::Until(deadline(self.load_timeout)));
                 self.run(load).await
             }
             Err(error) => Err(self.failed(error)),
@@ -315,7 +315,7 @@ where
     /// When a load that may have to wait for its place has ended for sure.
     fn deadline(&self) -> Instant {
         let queue = self.limiter.as_ref().map(|limiter| limiter.patience);
-        Instant::now() + queue.unwrap_or_default() + self.load_timeout
+        deadline(queue.unwrap_or_default().saturating_add(self.load_timeout))
     }
 
     pub(super) fn failed(&self, error: LoadError) -> LoadError {

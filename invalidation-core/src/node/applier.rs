@@ -1,7 +1,5 @@
 //! Where invalidations meet the targets of this node, whichever way they came.
 
-use std::sync::Arc;
-
 use parking_lot::Mutex;
 
 use super::{applied::AppliedSet, registry::Registry};
@@ -9,7 +7,6 @@ use crate::{
     clock::NodeClock,
     frame::{Carried, Standing},
     observe,
-    target::InvalidationTarget,
     transport::Sender,
     words::{CacheName, Entry, GapReason, Invalidation, LogIdentity, LoggedEntry, Payload, Scope},
 };
@@ -42,13 +39,23 @@ impl Applier {
     /// Applies what this node itself invalidated: under `identity` when the log has it.
     pub(super) fn apply_own(&self, entries: &[Entry], standing: &Standing) {
         let mut applied = self.applied.lock();
+        let mut count = 0;
         for entry in entries {
-            self.apply(&entry.invalidation);
             if let Standing::Proven(identity) = standing {
-                applied.mark(identity.clone(), entry.hash(), self.clock.now());
+                let hash = entry.hash();
+                // The poller may have read it before the append, or the commit, returned to its caller.
+                if applied.marked_at(identity.as_ref(), hash).is_some() {
+                    observe::skipped("own");
+                    continue;
+                }
+                self.apply(&entry.invalidation);
+                applied.mark(identity.clone(), hash, self.clock.now());
+            } else {
+                self.apply(&entry.invalidation);
             }
+            count += 1;
         }
-        observe::applied("own", entries.len() as u64);
+        observe::applied("own", count);
     }
 
     /// Applies a frame.
@@ -126,26 +133,6 @@ impl Applier {
 
     pub(super) fn flush_for_gap(&self, reason: GapReason) {
         self.flush(reason.as_str());
-    }
-
-    /// Calls `act` with each target that `invalidation` concerns, and the scope of it there.
-    pub(super) fn each_target(
-        &self,
-        invalidation: &Invalidation,
-        mut act: impl FnMut(&Arc<dyn InvalidationTarget>, &Scope),
-    ) {
-        match invalidation {
-            Invalidation::Everything => {
-                for (_, target) in self.registry.all() {
-                    act(&target, &Scope::All);
-                }
-            }
-            Invalidation::Cache { cache, scope } => {
-                if let Some(target) = self.registry.find(cache) {
-                    act(&target, scope);
-                }
-            }
-        }
     }
 
     pub(super) fn forget(&self, name: &CacheName) {

@@ -6,7 +6,6 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     time::Duration,
@@ -17,7 +16,7 @@ use parking_lot::{Condvar, Mutex};
 use super::shared::Shared;
 use crate::{
     error::BoxError,
-    lease::Lease,
+    lease::{Lease, TargetState},
     observe,
     target::InvalidationTarget,
     words::{CacheName, Scope},
@@ -32,18 +31,26 @@ pub struct Attachment {
     shared: Arc<Shared>,
     name: CacheName,
     lease: Lease,
+    state: Arc<TargetState>,
 }
 
 impl Attachment {
-    pub(super) const fn new(shared: Arc<Shared>, name: CacheName, lease: Lease) -> Self {
+    pub(super) const fn new(
+        shared: Arc<Shared>,
+        name: CacheName,
+        lease: Lease,
+        state: Arc<TargetState>,
+    ) -> Self {
         Self {
             shared,
             name,
             lease,
+            state,
         }
     }
 
-    /// The right to serve values of this cache: check it before each lookup to have `P3`.
+    /// The right to serve values of this cache: check it before each lookup to have `P3`. Clones of it end
+    /// with the attachment.
     pub const fn lease(&self) -> &Lease {
         &self.lease
     }
@@ -56,6 +63,8 @@ impl Attachment {
 
 impl Drop for Attachment {
     fn drop(&mut self) {
+        // Clones of the lease may live on, and this target hears of nothing any more (`P3`).
+        self.state.detach();
         self.shared.applier.forget(&self.name);
     }
 }
@@ -82,7 +91,7 @@ struct Work {
     /// Guards the jobs; held for moments.
     jobs: Mutex<Jobs>,
     arrived: Condvar,
-    behind: Arc<AtomicBool>,
+    state: Arc<TargetState>,
 }
 
 #[derive(Default)]
@@ -107,18 +116,18 @@ enum What {
 }
 
 impl Bounded {
-    /// Starts the thread. `behind` is set while the target lags.
+    /// Starts the thread. `state` says so while the target lags.
     pub(super) fn start(
         name: CacheName,
         target: Arc<dyn InvalidationTarget>,
-        behind: Arc<AtomicBool>,
+        state: Arc<TargetState>,
     ) -> std::io::Result<Self> {
         let work = Arc::new(Work {
             name,
             target,
             jobs: Mutex::default(),
             arrived: Condvar::new(),
-            behind,
+            state,
         });
         let worker = work.clone();
         std::thread::Builder::new()
@@ -164,7 +173,7 @@ impl InvalidationTarget for Bounded {
     }
 
     fn maintain(&self) {
-        self.run(What::Maintain);
+        self.work.maintain();
     }
 }
 
@@ -173,7 +182,7 @@ impl Work {
     fn hand_over(&self, what: What) -> Option<Receiver<()>> {
         let mut jobs = self.jobs.lock();
         let keeps_count = matches!(what, What::Quarantine(_) | What::Release(_));
-        let behind = self.behind.load(Ordering::Acquire);
+        let behind = self.state.is_behind();
         let (done, heard) = sync_channel(1);
         jobs.flush |= behind;
         if behind && !keeps_count {
@@ -186,11 +195,28 @@ impl Work {
         (!behind).then_some(heard)
     }
 
+    /// Nobody waits for it: a sweep that takes its time misses no invalidation.
+    fn maintain(&self) {
+        let mut jobs = self.jobs.lock();
+        if self.state.is_behind() {
+            jobs.flush = true; // Another try, for a target that could not be flushed.
+        } else if jobs.queue.is_empty() {
+            let (done, _) = sync_channel(1);
+            jobs.queue.push_back(Job {
+                what: What::Maintain,
+                done,
+            });
+        }
+        self.arrived.notify_one();
+    }
+
     fn fall_behind(&self) {
         let mut jobs = self.jobs.lock();
-        self.behind.store(true, Ordering::Release);
+        self.state.set_behind(true);
         jobs.flush = true;
         drop(jobs);
+        // It may have answered just now, and wait for work.
+        self.arrived.notify_one();
         observe::target_failed(&self.name, "hang");
     }
 
@@ -253,7 +279,7 @@ impl Work {
         let flushed = catch_unwind(AssertUnwindSafe(|| self.target.flush())).is_ok();
         if !flushed {
             observe::target_failed(&self.name, "flush_panic");
-            self.behind.store(true, Ordering::Release);
+            self.state.set_behind(true);
         }
         flushed
     }
@@ -264,8 +290,76 @@ impl Work {
             let jobs = self.jobs.lock();
             // Something came while it was flushed: once more.
             if !jobs.flush {
-                self.behind.store(false, Ordering::Release);
+                self.state.set_behind(false);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    /// Does nothing.
+    struct Idle;
+
+    impl InvalidationTarget for Idle {
+        fn apply(&self, _scope: &Scope) -> Result<(), BoxError> {
+            Ok(())
+        }
+
+        fn flush(&self) {}
+    }
+
+    /// Sweeps until it is let go.
+    #[derive(Default)]
+    struct Sweeping(Mutex<()>);
+
+    impl InvalidationTarget for Sweeping {
+        fn apply(&self, _scope: &Scope) -> Result<(), BoxError> {
+            Ok(())
+        }
+
+        fn flush(&self) {}
+
+        fn maintain(&self) {
+            drop(self.0.lock());
+        }
+    }
+
+    /// P9: a target that takes its time to sweep missed nothing: it keeps its lease and what it holds.
+    #[test]
+    fn p9_a_long_sweep_is_no_failure() {
+        let (target, state) = (Arc::new(Sweeping::default()), Arc::default());
+        let name = CacheName::new("sweeping").expect("a good name");
+        let bounded = Bounded::start(name, target.clone(), Arc::clone(&state)).expect("a thread");
+        let sweeping = target.0.lock();
+        for _ in 0..10 {
+            bounded.maintain();
+        }
+        assert!(!state.is_behind());
+        assert!(
+            bounded.work.jobs.lock().queue.len() <= 1,
+            "and it is asked once"
+        );
+        drop(sweeping);
+    }
+
+    /// P20: a target that answers at the very moment it is given up catches up at once, and not with the next
+    /// invalidation.
+    #[test]
+    fn p20_a_target_that_answers_just_too_late_catches_up_at_once() {
+        let state = Arc::new(TargetState::default());
+        let name = CacheName::new("idle").expect("a good name");
+        let bounded = Bounded::start(name, Arc::new(Idle), state.clone()).expect("a thread");
+        bounded.flush(); // Answered, and waiting for work.
+        bounded.work.fall_behind();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while state.is_behind() {
+            assert!(Instant::now() < deadline, "it stays behind");
+            std::thread::yield_now();
         }
     }
 }

@@ -253,10 +253,13 @@ async fn subscribe(
         Ok(Err(error)) if error.retry == Retry::Permanent => Err(error),
         failed => {
             observe::subscription(name, "failed");
-            let error = failed.err().map(|_| "no answer in time".to_owned());
+            let error = match failed {
+                Ok(result) => result.err().map(|error| error.to_string()),
+                Err(_) => Some(format!("no answer within {limit:?}")),
+            };
             tracing::warn!(
                 transport = name,
-                ?error,
+                error,
                 "not subscribed at start; trying again in the background"
             );
             Ok(None)

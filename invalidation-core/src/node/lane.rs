@@ -123,11 +123,23 @@ impl Publisher {
     }
 }
 
+impl Drop for Publisher {
+    /// It outlives a panic of its task, so that this is the end of its node.
+    fn drop(&mut self) {
+        self.lane.outbox.close();
+    }
+}
+
 /// One attempt under a time limit, counted.
 async fn publish(lane: Arc<Lane>, frame: Outgoing, limit: Duration) -> Result<Delivery, Error> {
     let started = Instant::now();
     // A transport keeps its own limit; this one is for a transport that does not.
-    let result = match timeout(limit + limit / 4, lane.transport.publish(frame)).await {
+    let result = match timeout(
+        limit.saturating_add(limit / 4),
+        lane.transport.publish(frame),
+    )
+    .await
+    {
         Ok(result) => result,
         Err(_) => {
             let message = format!("no answer within {limit:?}");

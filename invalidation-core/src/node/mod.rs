@@ -21,14 +21,12 @@ mod supervise;
 use std::{
     collections::HashMap,
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use tokio::time::{Instant, timeout_at};
+use futures_util::future::join_all;
+use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
 pub use attach::Attachment;
@@ -42,8 +40,9 @@ pub(crate) use shared::Shared;
 use self::{attach::Bounded, supervise::Tasks};
 use crate::{
     cache::{CacheBuilder, CacheContext, CacheSettings},
+    clock,
     error::{Error, ErrorKind},
-    lease::{Lease, cannot_back},
+    lease::{Lease, TargetState, cannot_back},
     target::InvalidationTarget,
     words::{CacheName, NodeId},
 };
@@ -176,8 +175,8 @@ impl Node {
                 ));
             }
         }
-        let behind = Arc::new(AtomicBool::new(false));
-        let bounded = Bounded::start(name.clone(), target, behind.clone()).map_err(|error| {
+        let state = Arc::new(TargetState::default());
+        let bounded = Bounded::start(name.clone(), target, state.clone()).map_err(|error| {
             refuse(
                 ErrorKind::Other,
                 format!("no thread for the target: {error}"),
@@ -191,18 +190,27 @@ impl Node {
         let lease = Lease::new(
             shared.lease.clone(),
             max_staleness.unwrap_or(Duration::MAX),
-            behind,
+            state.clone(),
         );
-        Ok(Attachment::new(shared.clone(), name, lease))
+        Ok(Attachment::new(shared.clone(), name, lease, state))
     }
 
     /// The right to serve values that are at most `max_staleness` old, for caches of one's own.
-    pub fn lease(&self, max_staleness: Duration) -> Lease {
-        Lease::new(
-            self.inner.shared.lease.clone(),
+    ///
+    /// # Errors
+    /// When the node has no log, or one whose reads may be stale: it could not back the lease.
+    pub fn lease(&self, max_staleness: Duration) -> Result<Lease, Error> {
+        let shared = &self.inner.shared;
+        let log = shared.log.as_ref().map(|log| log.capabilities());
+        if let Some(why) = cannot_back(log.as_ref(), max_staleness) {
+            let message = format!("there is no such lease: {why}");
+            return Err(Error::new(ErrorKind::Invalid, "node", "lease", message));
+        }
+        Ok(Lease::new(
+            shared.lease.clone(),
             max_staleness,
             Arc::default(),
-        )
+        ))
     }
 
     /// How long ago the last complete log read began: no cached value with a lease is staler. `None` before
@@ -222,7 +230,7 @@ impl Node {
     /// # Errors
     /// When the deadline came first, or a backend failed to close; the rest is ended all the same.
     pub async fn shutdown(&self, deadline: Duration) -> Result<(), Error> {
-        let deadline = Instant::now() + deadline;
+        let deadline = clock::deadline(deadline);
         let inner = &self.inner;
         inner.shared.close();
         inner.draining.cancel();
@@ -242,13 +250,13 @@ impl Node {
         let close = async {
             // The receivers first: they would take the end of their transport for a lost link.
             inner.tasks.stopped().await;
-            for lane in &shared.lanes {
-                lane.transport.close().await?;
+            // All at once, and each whatever becomes of the others.
+            let lanes = shared.lanes.iter().map(|lane| lane.transport.close());
+            let mut closed = join_all(lanes).await;
+            if let Some(log) = &shared.log {
+                closed.push(log.close().await);
             }
-            match &shared.log {
-                Some(log) => log.close().await,
-                None => Ok(()),
-            }
+            closed.into_iter().collect::<Result<(), Error>>()
         };
         match timeout_at(deadline, close).await.map_err(late) {
             Ok(Ok(())) => result,

@@ -68,8 +68,11 @@ impl Origins {
 
     /// The origin says farewell: it sent nothing after `head`, and its silence is no gap.
     pub(super) fn farewell(&mut self, origin: NodeId, head: u64) -> Option<GapReason> {
-        let known = self.known.remove(&origin)?;
-        (known.base < head).then_some(GapReason::SequenceHole)
+        match self.known.remove(&origin) {
+            Some(known) => (known.base < head).then_some(GapReason::SequenceHole),
+            // All that it sent may have been lost: a contact like any other, and the last one.
+            None => (head != 0).then_some(GapReason::FirstContact),
+        }
     }
 
     /// Whether any hole is open.
@@ -260,7 +263,19 @@ mod tests {
         assert_eq!(origins.silent(now + SILENCE), None);
         let (hasty, _) = met(&mut origins);
         assert_eq!(origins.farewell(hasty, 2), Some(GapReason::SequenceHole));
-        assert_eq!(origins.farewell(origin, 1), None);
+        assert_eq!(origins.farewell(NodeId::random(), 0), None);
+    }
+
+    /// P10: the farewell of an origin that was never heard, or was forgotten since, tells that it had something
+    /// to say.
+    #[test]
+    fn p10_a_farewell_is_a_contact_too() {
+        let mut origins = Origins::default();
+        let stranger = origins.farewell(NodeId::random(), 1);
+        assert_eq!(stranger, Some(GapReason::FirstContact));
+        let (origin, now) = met(&mut origins);
+        assert_eq!(origins.silent(now + SILENCE), Some(GapReason::OriginSilent));
+        assert_eq!(origins.farewell(origin, 2), Some(GapReason::FirstContact));
     }
 
     /// P18: the memory for origins is bounded.

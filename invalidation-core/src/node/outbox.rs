@@ -15,8 +15,15 @@ use crate::{
 pub(super) struct Outbox {
     capacity: usize,
     /// Guards the queue; held for moments, never across an `.await`.
-    waiting: Mutex<Batch>,
+    waiting: Mutex<Waiting>,
     filled: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    batch: Batch,
+    /// Nobody publishes any more.
+    closed: bool,
 }
 
 /// What is published together, and who wants to hear of it.
@@ -37,7 +44,8 @@ impl Outbox {
         }
     }
 
-    /// Adds to the queue; never waits (`P16`). The receiver hears what became of it.
+    /// Adds to the queue; never waits (`P16`). The receiver hears what became of it, or that nobody publishes
+    /// any more.
     pub(super) fn push(
         &self,
         carried: &[Carried],
@@ -46,6 +54,11 @@ impl Outbox {
         let (report, heard) = oneshot::channel();
         {
             let mut waiting = self.waiting.lock();
+            if waiting.closed {
+                observe::dropped("publisher_ended");
+                return heard; // Its sender is gone: whoever waits hears so at once.
+            }
+            let waiting = &mut waiting.batch;
             waiting.items += carried
                 .iter()
                 .map(|one| size(&one.entry.invalidation))
@@ -64,8 +77,20 @@ impl Outbox {
 
     /// Takes all that waits; `None` when nothing does.
     pub(super) fn take(&self) -> Option<Batch> {
-        let batch = std::mem::take(&mut *self.waiting.lock());
+        let batch = std::mem::take(&mut self.waiting.lock().batch);
         (!batch.carried.is_empty()).then_some(batch)
+    }
+
+    /// Nobody takes from it any more: what waits is dropped, and what is pushed later is dropped at once.
+    pub(super) fn close(&self) {
+        let left = {
+            let mut waiting = self.waiting.lock();
+            waiting.closed = true;
+            std::mem::take(&mut waiting.batch)
+        };
+        if !left.carried.is_empty() {
+            observe::dropped("publisher_ended");
+        }
     }
 
     /// Waits until something was pushed. Cancel-safe.
@@ -158,7 +183,7 @@ mod tests {
         let outbox = Outbox::new(10);
         drop(outbox.push(&[keys("a", 6)], false));
         drop(outbox.push(&[keys("b", 4)], false));
-        assert_eq!(outbox.waiting.lock().carried.len(), 2);
+        assert_eq!(outbox.waiting.lock().batch.carried.len(), 2);
         drop(outbox.push(&[keys("a", 1)], false));
         let whole = |name| Invalidation::Cache {
             cache: CacheName::new(name).expect("a good name"),
@@ -203,6 +228,6 @@ mod tests {
         for _ in 0..100 {
             drop(outbox.push(&[keys("a", 1)], false));
         }
-        assert!(outbox.waiting.lock().reports.len() <= 2);
+        assert!(outbox.waiting.lock().batch.reports.len() <= 2);
     }
 }

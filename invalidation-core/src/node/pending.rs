@@ -4,12 +4,13 @@ use std::{future::Future, sync::Arc};
 
 use super::{
     receipt::Receipt,
+    registry::Held,
     shared::{Shared, proven},
 };
 use crate::{
     frame::Standing,
     observe,
-    words::{Entry, Position},
+    words::{Entry, Position, Scope},
 };
 
 /// Invalidations that stand in a transaction which is not committed yet (`P2`).
@@ -23,25 +24,32 @@ pub struct Pending {
     shared: Arc<Shared>,
     entries: Vec<Entry>,
     positions: Vec<Position>,
+    /// What was quarantined where. Kept, since only these may be released: a cache that was built meanwhile
+    /// never saw the quarantine, and would count one transaction too few from then on.
+    quarantined: Vec<(Held, Scope)>,
     open: bool,
 }
 
 impl Pending {
     /// Opens the quarantine on `entries`, before they are appended.
     pub(super) fn open(shared: Arc<Shared>, entries: Vec<Entry>) -> Self {
-        for entry in &entries {
-            shared
-                .applier
-                .each_target(&entry.invalidation, |target, scope| {
-                    target.quarantine(scope)
-                });
-        }
-        Self {
+        let mut pending = Self {
             shared,
             entries,
             positions: Vec::new(),
+            quarantined: Vec::new(),
             open: true,
+        };
+        let registry = &pending.shared.applier.registry;
+        for entry in &pending.entries {
+            for (held, scope) in registry.concerned(&entry.invalidation) {
+                if let Some(target) = held.alive() {
+                    target.quarantine(&scope);
+                    pending.quarantined.push((held, scope));
+                }
+            }
         }
+        pending
     }
 
     pub(super) fn entries(&self) -> &[Entry] {
@@ -101,11 +109,11 @@ impl Pending {
         receipt
     }
 
-    fn release(&self) {
-        for entry in &self.entries {
-            self.shared
-                .applier
-                .each_target(&entry.invalidation, |target, scope| target.release(scope));
+    fn release(&mut self) {
+        for (held, scope) in self.quarantined.drain(..) {
+            if let Some(target) = held.alive() {
+                target.release(&scope);
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::{
     lane::Lane,
@@ -12,7 +12,7 @@ use super::{
     supervise::{Task, pauses},
 };
 use crate::{
-    error::Error,
+    error::{Error, ErrorKind},
     frame::{Message, decode},
     observe,
     transport::{Frame, Signal, Subscription},
@@ -65,13 +65,20 @@ impl Receiver {
 
     async fn subscribe_again(&mut self) -> Subscription {
         let mut pauses = pauses(RETRY);
+        let limit = self.shared.settings.start_timeout;
         loop {
-            match self.lane.transport.subscribe().await {
-                Ok(subscription) => {
+            match timeout(limit, self.lane.transport.subscribe()).await {
+                Ok(Ok(subscription)) => {
                     observe::subscription(self.lane.name, "subscribed");
                     return subscription;
                 }
-                Err(error) => self.failed(&error),
+                Ok(Err(error)) => self.failed(&error),
+                // A connection that is never refused and never made, such as to a paused server.
+                Err(_) => {
+                    let message = format!("no answer within {limit:?}");
+                    let name = self.lane.name;
+                    self.failed(&Error::new(ErrorKind::TimedOut, name, "subscribe", message));
+                }
             }
             tokio::time::sleep(pauses.next().unwrap_or(RETRY)).await;
         }

@@ -13,7 +13,7 @@ use crate::{
     error::{Error, ErrorKind},
     observe,
     target::InvalidationTarget,
-    words::{CacheName, Scope},
+    words::{CacheName, Invalidation, Scope},
 };
 
 /// The targets of a node, by name. Only applies; who may skip what is the applier's business.
@@ -30,13 +30,15 @@ struct Registered {
 
 /// A cache belongs to whoever holds its handles; its name is free again when the last is gone. An attached
 /// target belongs to the node.
-enum Held {
+#[derive(Clone)]
+pub(super) enum Held {
     Cache(Weak<dyn InvalidationTarget>),
     Attached(Arc<dyn InvalidationTarget>),
 }
 
 impl Held {
-    fn alive(&self) -> Option<Arc<dyn InvalidationTarget>> {
+    /// `None` for a cache that is gone.
+    pub(super) fn alive(&self) -> Option<Arc<dyn InvalidationTarget>> {
         match self {
             Self::Cache(target) => target.upgrade(),
             Self::Attached(target) => Some(target.clone()),
@@ -131,6 +133,22 @@ impl Registry {
             .read()
             .get(name)
             .and_then(|registered| registered.target.alive())
+    }
+
+    /// The targets that `invalidation` concerns at this moment, and its scope there.
+    pub(super) fn concerned(&self, invalidation: &Invalidation) -> Vec<(Held, Scope)> {
+        let targets = self.targets.read();
+        match invalidation {
+            Invalidation::Everything => targets
+                .values()
+                .map(|registered| (registered.target.clone(), Scope::All))
+                .collect(),
+            Invalidation::Cache { cache, scope } => targets
+                .get(cache)
+                .map(|registered| (registered.target.clone(), scope.clone()))
+                .into_iter()
+                .collect(),
+        }
     }
 
     /// Every living target; forgets the dead.

@@ -15,7 +15,8 @@ pub struct NodeSettings {
     pub read_timeout: Duration,
     /// How long an append may take before its outcome counts as unknown. Default 5 s.
     pub append_timeout: Duration,
-    /// How long the first contact with log and transports may take. Default 10 s.
+    /// How long the first contact with log and transports may take, and each later attempt to subscribe.
+    /// Default 10 s.
     pub start_timeout: Duration,
     /// How long one frame may take to be published. Default 2 s.
     pub publish_timeout: Duration,
@@ -65,11 +66,10 @@ impl NodeSettings {
                 self.read_timeout, self.poll_interval
             ));
         }
-        if self.retention < 10 * self.poll_interval {
+        if self.retention / 10 < self.poll_interval {
             return refuse(format!(
-                "retention ({:?}) must be at least ten poll intervals ({:?}): readers would flush all the time",
-                self.retention,
-                10 * self.poll_interval
+                "retention ({:?}) must be at least ten poll intervals (of {:?}): readers would flush all the time",
+                self.retention, self.poll_interval
             ));
         }
         for (name, value) in [
