@@ -373,3 +373,28 @@ async fn p1_p20_a_backlog_is_flushed_and_loses_nothing() {
     log.append(&[of_users(Scope::keys(["1"]))]).await.unwrap();
     eventually("and the cursor is at the head", async || !holds(&cache, 1)).await;
 }
+
+/// P1: what commits between the head and the flush of a backlog is not lost: the head is taken first.
+#[tokio::test(start_paused = true)]
+async fn p1_a_commit_in_the_middle_of_a_backlog_flush_is_not_lost() {
+    let (log, table) = (MemoryLog::new(), Table::default());
+    let node = on(&log).start().await.unwrap();
+    let cache = users(&node);
+    log.faults().cap_pages(Some(10));
+    log.faults().heads().hang();
+    let heads = log.faults().heads().begun();
+    for key in 0..500 {
+        log.append(&[of_users(Scope::keys([(1_000 + key).to_string()]))])
+            .await
+            .unwrap();
+    }
+    log.faults().heads().begun_at_least(heads + 1).await; // In the middle.
+    read(&cache, &table, 1).await;
+    table.write(1, 2);
+    log.append(&[of_users(Scope::keys(["1"]))]).await.unwrap();
+    log.faults().heads().heal();
+    eventually("the new row is read", async || {
+        read(&cache, &table, 1).await == 2
+    })
+    .await;
+}

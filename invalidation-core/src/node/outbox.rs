@@ -33,7 +33,12 @@ pub(super) struct Batch {
     pub(super) want_ack: bool,
     pub(super) reports: Vec<oneshot::Sender<LaneReport>>,
     items: usize,
+    /// When to look again for reports that nobody awaits any more.
+    prune_at: usize,
 }
+
+/// Fewer reports than this are not worth looking through.
+const FEW_REPORTS: usize = 64;
 
 impl Outbox {
     pub(super) fn new(capacity: usize) -> Self {
@@ -65,8 +70,7 @@ impl Outbox {
                 .sum::<usize>();
             waiting.carried.extend_from_slice(carried);
             waiting.want_ack |= want_ack;
-            waiting.reports.retain(|report| !report.is_closed());
-            waiting.reports.push(report);
+            waiting.want_report(report);
             if waiting.items > self.capacity {
                 waiting.widen(self.capacity);
             }
@@ -100,6 +104,16 @@ impl Outbox {
 }
 
 impl Batch {
+    /// Drops what nobody awaits each time the list has doubled, so that a push costs the same however many
+    /// wait.
+    fn want_report(&mut self, report: oneshot::Sender<LaneReport>) {
+        if self.reports.len() >= self.prune_at.max(FEW_REPORTS) {
+            self.reports.retain(|report| !report.is_closed());
+            self.prune_at = 2 * self.reports.len();
+        }
+        self.reports.push(report);
+    }
+
     /// Keys and tags become their caches, and if that is still too much, everything.
     fn widen(&mut self, capacity: usize) {
         let mut caches: Vec<CacheName> = Vec::new();
@@ -225,9 +239,9 @@ mod tests {
     #[test]
     fn p16_dropped_receipts_take_no_room() {
         let outbox = Outbox::new(1_000);
-        for _ in 0..100 {
+        for _ in 0..10 * FEW_REPORTS {
             drop(outbox.push(&[keys("a", 1)], false));
         }
-        assert!(outbox.waiting.lock().batch.reports.len() <= 2);
+        assert!(outbox.waiting.lock().batch.reports.len() <= FEW_REPORTS);
     }
 }
