@@ -13,7 +13,7 @@ use crate::{
 
 const ENTRIES: u64 = 1_000_000;
 const SOAK: u64 = 10_000_000;
-const KEYS_AT_ONCE: u64 = 100;
+const KEYS_AT_ONCE: u64 = 10;
 
 /// What a child process holds.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]

@@ -333,3 +333,31 @@ async fn a_start_that_cannot_work_is_refused() {
         .await
         .unwrap();
 }
+
+/// P8: a transaction whose outcome was unknown, was told as a claim, and commits after all: its log entry is
+/// applied everywhere, though its claim was.
+#[tokio::test(start_paused = true)]
+async fn p8_a_commit_after_its_claim_is_applied_from_the_log() {
+    let (log, hub, table) = (MemoryLog::new(), MemoryHub::new(), Table::default());
+    let a = on(&log).transport(via(&hub)).start().await.unwrap();
+    let b = on(&log).transport(via(&hub)).start().await.unwrap();
+    let (at_a, at_b) = (users(&a), users(&b));
+    table.write(1, 1);
+    read(&at_b, &table, 1).await;
+    let mut tx = log.begin();
+    let rows = table.clone();
+    tx.and_write(move || rows.write(1, 2));
+    drop(at_a.invalidate_in(&mut tx, [&1]).await.unwrap());
+    eventually("claimed to b", async || !holds(&at_b, 1)).await;
+    assert_eq!(read(&at_a, &table, 1).await, 1, "not committed yet");
+    assert_eq!(read(&at_b, &table, 1).await, 1, "not committed yet");
+    tx.commit().await.unwrap();
+    eventually("a reads the new row", async || {
+        read(&at_a, &table, 1).await == 2
+    })
+    .await;
+    eventually("b reads the new row", async || {
+        read(&at_b, &table, 1).await == 2
+    })
+    .await;
+}

@@ -13,19 +13,29 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct AppliedSet {
     capacity: usize,
-    marks: HashMap<Mark, Tick>,
-    order: VecDeque<Mark>,
+    marks: HashMap<EntryHash, Mark, ahash::RandomState>,
+    order: VecDeque<EntryHash>,
+    /// The incarnations seen, so that a mark need only hold a number; `None` where there is no log.
+    identities: Vec<Option<LogIdentity>>,
 }
 
-/// One record of one incarnation of the log; `None` where there is no log.
-type Mark = (Option<LogIdentity>, EntryHash);
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    /// An index into the identities.
+    identity: u32,
+    at: Tick,
+}
+
+/// More incarnations than this are not worth telling apart: all is forgotten.
+const IDENTITIES: usize = 64;
 
 impl AppliedSet {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
             capacity,
-            marks: HashMap::new(),
+            marks: HashMap::default(),
             order: VecDeque::new(),
+            identities: Vec::new(),
         }
     }
 
@@ -35,20 +45,41 @@ impl AppliedSet {
         identity: Option<&LogIdentity>,
         hash: EntryHash,
     ) -> Option<Tick> {
-        self.marks.get(&(identity.cloned(), hash)).copied()
+        let mark = self.marks.get(&hash)?;
+        let of = self.identities.get(mark.identity as usize)?;
+        (of.as_ref() == identity).then_some(mark.at)
     }
 
     /// Remembers that every target has applied the entry.
     pub(super) fn mark(&mut self, identity: Option<LogIdentity>, hash: EntryHash, now: Tick) {
-        let mark = (identity, hash);
-        if self.marks.insert(mark.clone(), now).is_none() {
-            self.order.push_back(mark);
+        let identity = self.number(identity);
+        // The same hash in another incarnation takes the place of the first, which is thereby forgotten.
+        if self
+            .marks
+            .insert(hash, Mark { identity, at: now })
+            .is_none()
+        {
+            self.order.push_back(hash);
             if self.order.len() > self.capacity
                 && let Some(oldest) = self.order.pop_front()
             {
                 self.marks.remove(&oldest);
             }
         }
+    }
+
+    fn number(&mut self, identity: Option<LogIdentity>) -> u32 {
+        // The newest is the likeliest.
+        if let Some(known) = self.identities.iter().rposition(|known| *known == identity) {
+            return known as u32;
+        }
+        if self.identities.len() >= IDENTITIES {
+            self.identities.clear();
+            self.marks.clear();
+            self.order.clear();
+        }
+        self.identities.push(identity);
+        (self.identities.len() - 1) as u32
     }
 }
 
@@ -83,5 +114,18 @@ mod tests {
         assert!(set.marked_at(Some(&identity(b"a")), hash).is_some());
         assert!(set.marked_at(Some(&identity(b"b")), hash).is_none());
         assert!(set.marked_at(None, hash).is_none());
+    }
+
+    /// P18: incarnations are bounded too, and forgotten towards applying again.
+    #[test]
+    fn p18_incarnations_are_bounded() {
+        let mut set = AppliedSet::new(1_000);
+        let hash = Entry::new(Invalidation::Everything).hash();
+        for number in 0..10 * IDENTITIES as u64 {
+            let identity = LogIdentity::from_bytes(number.to_be_bytes().to_vec());
+            set.mark(Some(identity.clone()), hash, Tick::default());
+            assert!(set.marked_at(Some(&identity), hash).is_some());
+            assert!(set.identities.len() <= IDENTITIES);
+        }
     }
 }
