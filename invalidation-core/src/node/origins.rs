@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn p10_silence_is_a_gap_and_a_farewell_is_not() {
         let mut origins = Origins::default();
-        let (origin, now) = met(&mut origins);
+        let (_, now) = met(&mut origins);
         assert_eq!(origins.silent(now + SILENCE / 2), None);
         assert_eq!(origins.silent(now + SILENCE), Some(GapReason::OriginSilent));
         let (polite, now) = met(&mut origins);
