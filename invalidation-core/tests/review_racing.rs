@@ -38,6 +38,8 @@ enum Bound {
     Lease(Duration),
     /// What this node told (`P6`).
     Own,
+    /// The same, on a node without a log.
+    OwnWithoutLog,
 }
 
 impl Row {
@@ -46,7 +48,7 @@ impl Row {
         let told = self.told.lock();
         let counts = |(at, by, _): &&(Instant, NodeId, u64)| match bound {
             Bound::Lease(limit) => *at + limit <= now,
-            Bound::Own => *by == reader,
+            Bound::Own | Bound::OwnWithoutLog => *by == reader,
         };
         told.iter()
             .rev()
@@ -67,8 +69,11 @@ struct Member {
 
 async fn member(log: &MemoryLog, hub: &MemoryHub, bound: Bound) -> Member {
     let (log, link) = (log.connect(), via(hub));
-    let node = Node::builder("test")
-        .log(log.clone())
+    let builder = match bound {
+        Bound::OwnWithoutLog => Node::builder("test"),
+        _ => Node::builder("test").log(log.clone()),
+    };
+    let node = builder
         .transport(link.clone())
         .poll_interval(Duration::from_millis(50))
         .clock(NodeClock::Boottime)
@@ -83,7 +88,7 @@ async fn member(log: &MemoryLog, hub: &MemoryHub, bound: Bound) -> Member {
         .load_timeout(Duration::from_millis(40));
     let cache = match bound {
         Bound::Lease(limit) => builder.max_staleness(limit),
-        Bound::Own => builder.ttl(Duration::from_secs(3_600)),
+        Bound::Own | Bound::OwnWithoutLog => builder.ttl(Duration::from_secs(3_600)),
     };
     let cache = cache.build().unwrap();
     Member {
@@ -174,12 +179,14 @@ async fn check(on: &Member, rows: &Arc<Vec<Row>>, key: usize, allowed: u64) -> b
 async fn disturb(on: &Member) {
     linger(60_000).await;
     let faults = on.log.faults();
-    match rand::random_range(0..7) {
+    match rand::random_range(0..9) {
         0 => faults.reads().fail_next(3, ErrorKind::Unavailable),
         1 => faults.reads().hang(),
         2 => faults.reads().panic_next(1),
         3 => on.link.faults().cut(),
         4 => on.link.faults().duplicate_sent(true),
+        6 => on.link.faults().swallow(true),
+        7 => on.link.faults().lose_sent(2),
         5 => faults.appends().lose_next_answers(1, ErrorKind::TimedOut),
         _ => on.link.faults().hold_sent(),
     }
@@ -261,4 +268,10 @@ async fn p3_a_leased_read_is_never_staler_than_its_lease() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn p6_a_node_reads_what_it_told() {
     race(Bound::Own).await;
+}
+
+/// P1, P6, P10: without a log a node reads what it told itself, and whatever is lost is made good for by a flush.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn p10_without_a_log_a_loss_is_flushed() {
+    race(Bound::OwnWithoutLog).await;
 }
