@@ -1,1 +1,9 @@
-//! Placeholder.
+//! Small programs that run: `cargo run --release --example NAME`.
+//!
+//! | name | shows |
+//! | --- | --- |
+//! | `quickstart` | three nodes on one database, and what happens to them when everything fails |
+//! | `axum_service` | a REST service with a cache that all its instances keep coherent |
+//! | `existing_moka_cache` | a `moka` cache that joins in |
+//!
+//! `cache-invalidation.toml` is a configuration with every key explained.

@@ -65,7 +65,7 @@ impl Users {
             .capacity(100_000)
             .ttl(Duration::from_secs(60))
             // Whoever guesses ids should not fill the cache for long.
-            .negative_ttl(Duration::from_secs(10))
+            .negative_ttl(Duration::from_secs(30))
             .max_staleness(max_staleness)
             .build()?;
         Ok(Self { pool, cache })

@@ -9,10 +9,6 @@
 //! the time and writes to them, as three instances of a service would; `child/` is what such a service does. The
 //! parent cuts the network between them, kills, stops and blinds them, and in the end judges every single read by
 //! what was committed. Exit status 1 if one was staler than `max_staleness`.
-#![allow(
-    clippy::print_stdout,
-    reason = "a program for the terminal: standard output is what it is for"
-)]
 
 mod acts;
 mod child;
@@ -29,9 +25,15 @@ mod report;
 mod show;
 mod stage;
 
-use std::{process::ExitCode, time::Duration};
+use std::{
+    fs,
+    io::{ErrorKind, Write, stdout},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{Parser, Subcommand};
+use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -92,31 +94,49 @@ async fn perform(args: &Args) -> anyhow::Result<ExitCode> {
         .tempdir()?;
     let pace = if args.short { Pace::SHORT } else { Pace::FULL };
     let bound = args.judge_by_ms.map_or(BOUND, Duration::from_millis);
-    let (mut interrupt, mut terminate) = (
+    let (mut interrupt, mut terminate, mut hang_up) = (
         signal(SignalKind::interrupt())?,
         signal(SignalKind::terminate())?,
+        signal(SignalKind::hangup())?,
     );
-    let report = tokio::select! {
-        report = show::run(Stage::new(args.json), pace, bound, folder.path()) => report?,
-        _ = interrupt.recv() => return Ok(ExitCode::from(130)),
-        _ = terminate.recv() => return Ok(ExitCode::from(143)),
+    // Every arm drops the show, and with it its nodes.
+    let outcome = tokio::select! {
+        report = show::run(Stage::new(args.json), pace, bound, folder.path()) => {
+            report.and_then(|report| tell(&report, args.json))
+        }
+        _ = interrupt.recv() => Ok(ExitCode::from(130)),
+        _ = terminate.recv() => Ok(ExitCode::from(143)),
+        _ = hang_up.recv() => Ok(ExitCode::from(129)),
     };
-    tell(&report, args.json)?;
-    Ok(match report.failures() {
-        [] => ExitCode::SUCCESS,
-        _ => ExitCode::FAILURE,
-    })
+    remove(&folder).await;
+    outcome
 }
 
-fn tell(report: &Report, json: bool) -> anyhow::Result<()> {
+/// A node that was killed a moment ago may still have made a file while its folder was being emptied.
+async fn remove(folder: &TempDir) {
+    for _ in 0..50 {
+        match fs::remove_dir_all(folder.path()) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            _ => return,
+        }
+    }
+}
+
+/// Prints the outcome; the exit code.
+fn tell(report: &Report, json: bool) -> anyhow::Result<ExitCode> {
     if json {
         eprintln!("{}", report.text());
-        println!("{}", report.json()?);
+        writeln!(stdout(), "{}", report.json()?)?;
     } else {
-        println!("{}", report.text());
+        writeln!(stdout(), "{}", report.text())?;
     }
     for failure in report.failures() {
         eprintln!("FAILED: {failure}");
     }
-    Ok(())
+    Ok(match report.failures() {
+        [] => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    })
 }

@@ -1,7 +1,7 @@
 //! What the spectator sees while it runs.
 
 use std::{
-    io::{IsTerminal, Write, stderr},
+    io::{IsTerminal, Write, stderr, stdout},
     time::{Duration, Instant},
 };
 
@@ -32,12 +32,12 @@ impl Stage {
     /// One line for good.
     pub(crate) fn line(&mut self, line: &str) {
         self.clear();
-        if self.json {
-            // Nobody may be listening to standard error.
-            let _ = writeln!(stderr(), "{line}");
+        // Nobody may be listening any more: the exit status counts.
+        let _ = if self.json {
+            writeln!(stderr(), "{line}")
         } else {
-            println!("{line}");
-        }
+            writeln!(stdout(), "{line}")
+        };
     }
 
     /// The line that shows how far it is, drawn over the one before; on a terminal alone.

@@ -8,11 +8,15 @@ use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
     path::Path,
+    time::Duration,
 };
 
-use program::{Running, eventually, example};
+use program::{Running, eventually, example, within};
 use rustix::process::Signal;
 use serde_json::{Value, json};
+
+/// Below the service's TTLs, of which the shortest is 30 s and at most a tenth less: what is seen by then was told.
+const BEFORE_ANY_TTL: Duration = Duration::from_secs(20);
 
 /// P1, P6, P2: what one instance writes, it reads at once, and the other soon; also what was not there, and what is
 /// no more. SIGTERM ends both in order.
@@ -34,21 +38,25 @@ fn two_instances_agree() {
         one.get("/users/1"),
         (200, user(1, "Ada", "ada@example.org"))
     );
-    eventually("the other instance sees the new user", || {
-        other.get("/users/1") == (200, user(1, "Ada", "ada@example.org"))
-    });
+    within(
+        BEFORE_ANY_TTL,
+        "the other instance sees the new user",
+        || other.get("/users/1") == (200, user(1, "Ada", "ada@example.org")),
+    );
 
     assert_eq!(other.put(1, "Ada Lovelace", "ada@example.org").0, 200);
     assert_eq!(other.get("/users/1").1["name"], "Ada Lovelace");
-    eventually("the first instance sees the change", || {
+    within(BEFORE_ANY_TTL, "the first instance sees the change", || {
         one.get("/users/1").1["name"] == "Ada Lovelace"
     });
 
     assert_eq!(one.send("DELETE", "/users/1", None).0, 204);
     assert_eq!(one.get("/users/1").0, 404);
-    eventually("the other instance sees that the user is gone", || {
-        other.get("/users/1").0 == 404
-    });
+    within(
+        BEFORE_ANY_TTL,
+        "the other instance sees that the user is gone",
+        || other.get("/users/1").0 == 404,
+    );
 
     for instance in &mut instances {
         instance.process.signal(Signal::TERM);
@@ -64,9 +72,11 @@ fn without_fan_out_the_log_tells() {
     let other = Instance::start(folder.path(), free_port(), &[]);
     assert_eq!(other.get("/users/1").0, 404);
     assert_eq!(one.put(1, "Ada", "ada@example.org").0, 200);
-    eventually("the other instance sees the new user", || {
-        other.get("/users/1").0 == 200
-    });
+    within(
+        BEFORE_ANY_TTL,
+        "the other instance sees the new user",
+        || other.get("/users/1").0 == 200,
+    );
 }
 
 /// Bad requests get an answer that says so, and change nothing.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use program::{Running, eventually, example};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// P1, P3, P15: all six acts pass, every write arrives, and no read is staler than its bound; standard output is the
@@ -89,7 +89,7 @@ fn a_read_beyond_its_bound_fails_it() {
 #[cfg(target_os = "linux")]
 #[test]
 fn nothing_outlives_it() {
-    for signal in [Signal::INT, Signal::TERM, Signal::KILL] {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::KILL] {
         let folder = tempfile::tempdir().unwrap();
         let mut parent = Running::start(
             example("quickstart")
@@ -103,6 +103,8 @@ fn nothing_outlives_it() {
         assert!(stderr.lines().any(|line| line.unwrap().starts_with("1  ")));
         let nodes = children(&parent);
         assert_eq!(nodes.len(), 3);
+        // One that stands still cannot notice that its standard input was closed.
+        kill_process(nodes[1], Signal::STOP).unwrap();
         parent.signal(signal);
         parent.code();
         eventually("all nodes are gone", || {
@@ -121,19 +123,23 @@ fn nothing_outlives_it() {
 }
 
 #[cfg(target_os = "linux")]
-fn children(parent: &Running) -> Vec<String> {
-    let pid = parent.0.id();
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+fn children(parent: &Running) -> Vec<Pid> {
+    let tasks = fs::read_dir(format!("/proc/{}/task", parent.0.id())).unwrap();
     let of_each = tasks
         .map(|task| fs::read_to_string(task.unwrap().path().join("children")).unwrap_or_default());
-    of_each
-        .flat_map(|children| {
-            children
-                .split_whitespace()
-                .map(str::to_owned)
-                .collect::<Vec<_>>()
-        })
-        .collect()
+    let all = of_each.collect::<Vec<_>>().concat();
+    let pid = |text: &str| Pid::from_raw(text.parse().unwrap()).unwrap();
+    all.split_whitespace().map(pid).collect()
+}
+
+/// Whether a process is there, and more than an entry that nobody has asked for yet.
+#[cfg(target_os = "linux")]
+fn runs(pid: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat
+        .rsplit_once(") ")
+        .and_then(|(_, rest)| rest.chars().next());
+    state.is_some_and(|state| !"ZX".contains(state))
 }
 
 fn run(more: &[&str]) -> Output {

@@ -167,6 +167,19 @@ impl AckSink {
 #[non_exhaustive]
 pub struct Applied;
 
+impl Applied {
+    /// Says so. Only for a transport whose receiving end was told by the node's [`AckSink`].
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+impl Default for Applied {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// A frame to send.
 #[derive(Debug, Clone)]
 #[non_exhaustive]

@@ -63,9 +63,9 @@ async fn p3_a_strict_read_sees_every_commit_before_it() {
     assert_eq!(table.loads(), loads, "and it is a cache all the same");
 }
 
-/// P3: strict readers that wait together share the next log read, and never one already begun.
+/// P3: strict readers that wait together share log reads, and see what was committed before they came.
 #[tokio::test(start_paused = true)]
-async fn p3_strict_readers_share_the_next_read_and_none_already_begun() {
+async fn p3_strict_readers_share_log_reads() {
     let (log, table) = (MemoryLog::new(), Table::default());
     let (node, mine, _) = start(&log).await;
     let cache = leased(&node, Duration::ZERO);

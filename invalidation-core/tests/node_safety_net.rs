@@ -272,7 +272,10 @@ async fn p9_an_unruly_target_is_flushed_and_blocks_no_other() {
         .await
         .unwrap();
         eventually("the other target applied", async || !holds(&cache, 1)).await;
-        assert!(unruly.flushed.load(Ordering::SeqCst) >= 2);
+        eventually("it is flushed", async || {
+            unruly.flushed.load(Ordering::SeqCst) >= 2
+        })
+        .await;
         never("applied again", Duration::from_millis(300), async || {
             unruly.applied.load(Ordering::SeqCst) > 1
         })
@@ -280,16 +283,24 @@ async fn p9_an_unruly_target_is_flushed_and_blocks_no_other() {
     }
 }
 
-/// Hangs in `apply` until it is let go.
+/// Hangs in `apply` while it is shut.
 #[derive(Default)]
 struct Hanging {
-    gate: parking_lot::Mutex<()>,
+    shut: parking_lot::Mutex<bool>,
+    opened: parking_lot::Condvar,
     flushed: AtomicU64,
+}
+
+impl Hanging {
+    fn shut(&self, shut: bool) {
+        *self.shut.lock() = shut;
+        self.opened.notify_all();
+    }
 }
 
 impl InvalidationTarget for Hanging {
     fn apply(&self, _scope: &Scope) -> Result<(), BoxError> {
-        drop(self.gate.lock());
+        self.opened.wait_while(&mut self.shut.lock(), |shut| *shut);
         Ok(())
     }
 
@@ -315,7 +326,7 @@ async fn p9_a_hanging_target_blocks_no_other() {
     assert!(attached.lease().check().is_ok());
     let cache = users(&node);
     read(&cache, &table, 1).await;
-    let gate = hanging.gate.lock();
+    hanging.shut(true);
     let name = CacheName::new("hanging").unwrap();
     let for_it = || {
         Entry::new(Invalidation::Cache {
@@ -332,7 +343,7 @@ async fn p9_a_hanging_target_blocks_no_other() {
     })
     .await;
     log.append(&[for_it()]).await.unwrap();
-    drop(gate);
+    hanging.shut(false);
     eventually("its lease is back", async || {
         attached.lease().check().is_ok()
     })
@@ -361,4 +372,29 @@ async fn p1_p20_a_backlog_is_flushed_and_loses_nothing() {
     read(&cache, &table, 1).await;
     log.append(&[of_users(Scope::keys(["1"]))]).await.unwrap();
     eventually("and the cursor is at the head", async || !holds(&cache, 1)).await;
+}
+
+/// P1: what commits between the head and the flush of a backlog is not lost: the head is taken first.
+#[tokio::test(start_paused = true)]
+async fn p1_a_commit_in_the_middle_of_a_backlog_flush_is_not_lost() {
+    let (log, table) = (MemoryLog::new(), Table::default());
+    let node = on(&log).start().await.unwrap();
+    let cache = users(&node);
+    log.faults().cap_pages(Some(10));
+    log.faults().heads().hang();
+    let heads = log.faults().heads().begun();
+    for key in 0..500 {
+        log.append(&[of_users(Scope::keys([(1_000 + key).to_string()]))])
+            .await
+            .unwrap();
+    }
+    log.faults().heads().begun_at_least(heads + 1).await; // In the middle.
+    read(&cache, &table, 1).await;
+    table.write(1, 2);
+    log.append(&[of_users(Scope::keys(["1"]))]).await.unwrap();
+    log.faults().heads().heal();
+    eventually("the new row is read", async || {
+        read(&cache, &table, 1).await == 2
+    })
+    .await;
 }

@@ -5,7 +5,9 @@ mod support;
 
 use std::time::Duration;
 
-use invalidation_core::{ErrorKind, MemoryHub, MemoryLog, Node, NodeClock};
+use invalidation_core::{
+    CacheSettings, ErrorKind, MemoryHub, MemoryLog, Node, NodeClock, NodeSettings,
+};
 use support::{FollowingClock, Table, eventually, holds, never, on, read, users, via};
 
 /// P2, P6: an invalidation that joined a transaction is applied once the commit returns, here and elsewhere.
@@ -15,7 +17,8 @@ async fn p2_p6_a_commit_invalidates_here_at_once_and_elsewhere_soon() {
     let a = on(&log).transport(via(&hub)).start().await.unwrap();
     let b = on(&log).start().await.unwrap();
     let (at_a, at_b) = (users(&a), users(&b));
-    (read(&at_a, &table, 1).await, read(&at_b, &table, 1).await);
+    read(&at_a, &table, 1).await;
+    read(&at_b, &table, 1).await;
     let mut tx = log.begin();
     let rows = table.clone();
     tx.and_write(move || rows.write(1, 2));
@@ -57,7 +60,8 @@ async fn p1_an_unknown_outcome_is_applied_and_claimed() {
         let a = on(&log).transport(via(&hub)).start().await.unwrap();
         let b = on(&log).transport(via(&hub)).start().await.unwrap();
         let (at_a, at_b) = (users(&a), users(&b));
-        (read(&at_a, &table, 1).await, read(&at_b, &table, 1).await);
+        read(&at_a, &table, 1).await;
+        read(&at_b, &table, 1).await;
         let mut tx = log.begin();
         let pending = at_a.invalidate_in(&mut tx, [&1]).await.unwrap();
         match case {
@@ -97,7 +101,8 @@ async fn p1_an_append_of_unknown_outcome_is_applied_and_claimed() {
             .unwrap();
         let b = on(&log).transport(via(&hub)).start().await.unwrap();
         let (at_a, at_b) = (users(&a), users(&b));
-        (read(&at_a, &table, 1).await, read(&at_b, &table, 1).await);
+        read(&at_a, &table, 1).await;
+        read(&at_b, &table, 1).await;
         match case {
             0 => {
                 mine.faults().appends().fail_next(1, ErrorKind::ReadOnly);
@@ -252,4 +257,79 @@ async fn fills_never_broadcast() {
     read(&at_a, &table, 1).await;
     never("dropped", Duration::from_secs(2), async || !holds(&at_b, 1)).await;
     assert!(log.is_empty());
+}
+
+/// What the operator sets wins over the code; a default for negative values concerns only caches that have
+/// some, and the same of a named cache without any is refused.
+#[tokio::test(start_paused = true)]
+async fn operators_settings_win_and_their_defaults_fit_every_cache() {
+    let mut defaults = CacheSettings::default();
+    defaults.negative_ttl = Some(Duration::from_secs(1));
+    let mut strict = CacheSettings::default();
+    strict.max_staleness = Some(Duration::ZERO);
+    let mut wrong = CacheSettings::default();
+    wrong.negative_ttl = Some(Duration::from_secs(1));
+    let node = Node::builder("test")
+        .log(MemoryLog::new())
+        .cache_defaults(defaults)
+        .cache_settings("roles", strict)
+        .cache_settings("wrong", wrong)
+        .start()
+        .await
+        .unwrap();
+    let table = Table::default();
+    let plain = users(&node);
+    read(&plain, &table, 1).await;
+    assert!(holds(&plain, 1));
+    let roles = node.cache::<i64, u64>("roles").build().unwrap();
+    read(&roles, &table, 1).await;
+    assert!(
+        !holds(&roles, 1),
+        "a strict read is never served without asking the log"
+    );
+    let refused = node.cache::<i64, u64>("wrong").build().unwrap_err();
+    assert!(refused.to_string().contains("negative_ttl"), "{refused}");
+}
+
+/// A transport too small for any invalidation, and settings that cannot work, are refused at start.
+#[tokio::test(start_paused = true)]
+async fn a_start_that_cannot_work_is_refused() {
+    let small = MemoryHub::new().with_max_frame(64);
+    let refused = Node::builder("test")
+        .transport(via(&small))
+        .start()
+        .await
+        .unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Invalid);
+    let mut settings = NodeSettings::default();
+    settings.read_timeout = settings.poll_interval;
+    let refused = Node::builder("test")
+        .settings(settings)
+        .start()
+        .await
+        .unwrap_err();
+    assert!(refused.to_string().contains("read_timeout"), "{refused}");
+    assert_eq!(
+        Node::builder("").start().await.unwrap_err().kind,
+        ErrorKind::Invalid
+    );
+    let down = via(&MemoryHub::new());
+    down.faults().subscribes().fail_all(ErrorKind::Denied);
+    assert_eq!(
+        Node::builder("test")
+            .transport(down)
+            .start()
+            .await
+            .unwrap_err()
+            .kind,
+        ErrorKind::Denied
+    );
+    let away = via(&MemoryHub::new());
+    away.faults().subscribes().fail_all(ErrorKind::Unavailable);
+    Node::builder("test")
+        .log(MemoryLog::new())
+        .transport(away)
+        .start()
+        .await
+        .unwrap();
 }

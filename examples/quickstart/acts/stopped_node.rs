@@ -46,7 +46,8 @@ pub(crate) async fn stopped_node(show: &mut Show) -> anyhow::Result<()> {
     let judged = show.history.judge(&reads, show.bound);
     let worst = Millis::from(judged.worst.get(&act).copied().unwrap_or_default());
     show.result(&format!(
-        "it knew of no pause; its lease held again {woken} after SIGCONT, and until then no read trusted the cache: worst staleness {worst}"
+        "its lease had lapsed meanwhile: it waited for the log, and trusted its cache again {woken} after SIGCONT; \
+         its stalest read was {worst} behind"
     ));
     Ok(())
 }

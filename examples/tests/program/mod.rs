@@ -60,11 +60,19 @@ impl Drop for Running {
     }
 }
 
-/// Waits until `holds` does.
-pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+/// Waits until `holds` does, at most [`DEADLINE`].
+pub fn eventually(what: &str, holds: impl FnMut() -> bool) {
+    within(DEADLINE, what, holds);
+}
+
+/// Waits until `holds` does, at most so long.
+pub fn within(deadline: Duration, what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {
-        assert!(started.elapsed() < DEADLINE, "never: {what}");
+        assert!(
+            started.elapsed() < deadline,
+            "not within {deadline:?}: {what}"
+        );
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -175,7 +175,9 @@ where
         let loads = settings.max_concurrent_loads.or(self.max_concurrent_loads);
         let negative = match (self.negative.clone(), settings.negative_ttl) {
             (Some(negative), ttl) => Some(Negative {
-                ttl: ttl.unwrap_or(negative.ttl),
+                ttl: ttl
+                    .or(self.context.default_negative_ttl)
+                    .unwrap_or(negative.ttl),
                 ..negative
             }),
             (None, Some(_)) => {

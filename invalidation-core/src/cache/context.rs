@@ -23,6 +23,8 @@ pub(crate) struct CacheContext {
     pub(crate) log: Option<LogCapabilities>,
     /// What the operator configured for this cache; it wins over the code.
     pub(crate) settings: super::CacheSettings,
+    /// What the operator configured for negative values of every cache: for those that have any.
+    pub(crate) default_negative_ttl: Option<Duration>,
     /// Makes the finished cache known, with its `max_staleness` (which sets the poll period).
     pub(crate) register: Register,
 }

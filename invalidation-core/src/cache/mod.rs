@@ -23,7 +23,7 @@ mod stats;
 mod tests;
 
 pub use builder::CacheBuilder;
-pub(crate) use context::{CacheContext, Register};
+pub(crate) use context::CacheContext;
 pub use fill::Fill;
 pub use handle::Cache;
 pub(crate) use inner::Inner;

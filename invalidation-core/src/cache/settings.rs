@@ -26,13 +26,14 @@ pub struct CacheSettings {
 }
 
 impl CacheSettings {
-    /// These settings, and where they say nothing, those of `defaults`.
+    /// These settings, and where they say nothing, those of `defaults`; but for
+    /// [`negative_ttl`](Self::negative_ttl), which as a default concerns only caches that have negative values.
     #[must_use]
     pub fn or(self, defaults: &Self) -> Self {
         Self {
             ttl: self.ttl.or(defaults.ttl),
             ttl_cap: self.ttl_cap.or(defaults.ttl_cap),
-            negative_ttl: self.negative_ttl.or(defaults.negative_ttl),
+            negative_ttl: self.negative_ttl,
             max_staleness: self.max_staleness.or(defaults.max_staleness),
             on_stale: self.on_stale.or(defaults.on_stale),
             capacity: self.capacity.or(defaults.capacity),

@@ -25,6 +25,7 @@ use crate::{
     cache::CacheSettings,
     clock::NodeClock,
     error::{Error, ErrorKind, Retry},
+    frame::MIN_FRAME,
     lease::LeaseState,
     log::{InvalidationLog, ReadStart, SharedLog},
     observe,
@@ -151,6 +152,7 @@ impl NodeBuilder {
         let mut lanes = Vec::new();
         let mut first = Vec::new();
         for transport in self.transports {
+            check_frame(&transport)?;
             transport.bind(id);
             first.push(subscribe(&transport, settings.start_timeout).await?);
             lanes.push(Arc::new(Lane {
@@ -222,6 +224,19 @@ async fn first_cursor(
         }
         result => result,
     }
+}
+
+/// A transport whose frames are too small for any invalidation is of no use.
+fn check_frame(transport: &SharedTransport) -> Result<(), Error> {
+    let capabilities = transport.capabilities();
+    if capabilities.max_frame >= MIN_FRAME {
+        return Ok(());
+    }
+    let message = format!(
+        "the transport {:?} carries frames of {} bytes, and an invalidation may need {MIN_FRAME}: raise its limit",
+        capabilities.name, capabilities.max_frame
+    );
+    Err(Error::new(ErrorKind::Invalid, "node", "start", message))
 }
 
 /// `None` when the transport is merely away.

@@ -113,6 +113,7 @@ impl Node {
             lease: shared.lease.clone(),
             log: shared.log.as_ref().map(|log| log.capabilities()),
             settings: settings.or(&self.inner.cache_defaults),
+            default_negative_ttl: self.inner.cache_defaults.negative_ttl,
             register: Box::new(move |name, target, max_staleness| {
                 if let Some(error) = error {
                     return Err(Error::new(
@@ -248,10 +249,11 @@ impl Node {
         inner.tasks.cancel();
         let shared = &inner.shared;
         let close = async {
+            // The receivers first: they would take the end of their transport for a lost link.
+            inner.tasks.stopped().await;
             // All at once, and each whatever becomes of the others.
             let lanes = shared.lanes.iter().map(|lane| lane.transport.close());
             let mut closed = join_all(lanes).await;
-            inner.tasks.stopped().await;
             if let Some(log) = &shared.log {
                 closed.push(log.close().await);
             }

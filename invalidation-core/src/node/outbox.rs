@@ -33,7 +33,12 @@ pub(super) struct Batch {
     pub(super) want_ack: bool,
     pub(super) reports: Vec<oneshot::Sender<LaneReport>>,
     items: usize,
+    /// When to look again for reports that nobody awaits any more.
+    prune_at: usize,
 }
+
+/// Fewer reports than this are not worth looking through.
+const FEW_REPORTS: usize = 64;
 
 impl Outbox {
     pub(super) fn new(capacity: usize) -> Self {
@@ -65,8 +70,7 @@ impl Outbox {
                 .sum::<usize>();
             waiting.carried.extend_from_slice(carried);
             waiting.want_ack |= want_ack;
-            waiting.reports.retain(|report| !report.is_closed());
-            waiting.reports.push(report);
+            waiting.want_report(report);
             if waiting.items > self.capacity {
                 waiting.widen(self.capacity);
             }
@@ -100,6 +104,16 @@ impl Outbox {
 }
 
 impl Batch {
+    /// Drops what nobody awaits each time the list has doubled, so that a push costs the same however many
+    /// wait.
+    fn want_report(&mut self, report: oneshot::Sender<LaneReport>) {
+        if self.reports.len() >= self.prune_at.max(FEW_REPORTS) {
+            self.reports.retain(|report| !report.is_closed());
+            self.prune_at = 2 * self.reports.len();
+        }
+        self.reports.push(report);
+    }
+
     /// Keys and tags become their caches, and if that is still too much, everything.
     fn widen(&mut self, capacity: usize) {
         let mut caches: Vec<CacheName> = Vec::new();
@@ -181,12 +195,12 @@ mod tests {
     #[test]
     fn p11_overflow_widens_to_the_caches() {
         let outbox = Outbox::new(10);
-        let _ = outbox.push(&[keys("a", 6)], false);
-        let _ = outbox.push(&[keys("b", 4)], false);
+        drop(outbox.push(&[keys("a", 6)], false));
+        drop(outbox.push(&[keys("b", 4)], false));
         assert_eq!(outbox.waiting.lock().batch.carried.len(), 2);
-        let _ = outbox.push(&[keys("a", 1)], false);
+        drop(outbox.push(&[keys("a", 1)], false));
         let whole = |name| Invalidation::Cache {
-            cache: CacheName::new(name).unwrap(),
+            cache: CacheName::new(name).expect("a good name"),
             scope: Scope::All,
         };
         assert_eq!(scopes(&outbox), [whole("a"), whole("b")]);
@@ -198,7 +212,7 @@ mod tests {
     fn p11_overflow_of_caches_widens_to_everything() {
         let outbox = Outbox::new(3);
         for cache in ["a", "b", "c", "d"] {
-            let _ = outbox.push(&[keys(cache, 1)], false);
+            drop(outbox.push(&[keys(cache, 1)], false));
         }
         assert_eq!(scopes(&outbox), [Invalidation::Everything]);
     }
@@ -211,7 +225,7 @@ mod tests {
             standing: Standing::Claimed,
             ..keys("a", 1)
         };
-        let _ = outbox.push(&[keys("a", 1), claimed], false);
+        drop(outbox.push(&[keys("a", 1), claimed], false));
         let batch = outbox.take().expect("something waits");
         assert!(
             batch
@@ -225,9 +239,9 @@ mod tests {
     #[test]
     fn p16_dropped_receipts_take_no_room() {
         let outbox = Outbox::new(1_000);
-        for _ in 0..100 {
+        for _ in 0..10 * FEW_REPORTS {
             drop(outbox.push(&[keys("a", 1)], false));
         }
-        assert!(outbox.waiting.lock().batch.reports.len() <= 2);
+        assert!(outbox.waiting.lock().batch.reports.len() <= FEW_REPORTS);
     }
 }

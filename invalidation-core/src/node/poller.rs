@@ -154,7 +154,7 @@ impl Poller {
                     }
                     Completeness::AsOf(start) => {
                         observe::log_read("complete");
-                        self.complete(start);
+                        self.complete(honest(start, started, series_started));
                         Ok(true)
                     }
                 }
@@ -169,7 +169,7 @@ impl Poller {
                 tracing::warn!(%reason, "the cursor expired; every cache is flushed");
                 self.shared.applier.flush_for_gap(reason);
                 self.cursor = Some(next);
-                self.complete(as_of);
+                self.complete(honest(as_of, started, series_started));
                 Ok(true)
             }
         }
@@ -206,6 +206,15 @@ impl Poller {
             .tightest()
             .unwrap_or(2 * self.shared.settings.poll_interval);
         self.shared.lease_lapse(age > bound);
+    }
+}
+
+/// A log can only hand back what it was given; for anything else the earlier start stands (`P4`).
+fn honest(claimed: ReadStart, started: ReadStart, series_started: ReadStart) -> ReadStart {
+    if claimed == started {
+        started
+    } else {
+        series_started
     }
 }
 

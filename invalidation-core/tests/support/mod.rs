@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const STEP: Duration = Duration::from_millis(5);
 
 /// Waits until `condition` holds; fails after 20 s, saying what did not come true.
-pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !condition().await {
         assert!(Instant::now() < deadline, "never came true: {what}");
@@ -30,7 +30,7 @@ pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
 }
 
 /// Fails when `condition` comes true within `period`.
-pub async fn never(what: &str, period: Duration, mut condition: impl AsyncFnMut() -> bool) {
+pub(crate) async fn never(what: &str, period: Duration, mut condition: impl AsyncFnMut() -> bool) {
     let end = Instant::now() + period;
     while Instant::now() < end {
         assert!(!condition().await, "came true: {what}");
@@ -41,20 +41,20 @@ pub async fn never(what: &str, period: Duration, mut condition: impl AsyncFnMut(
 /// A clock that follows tokio's, so that virtual time moves both; and that can leap on its own, as it does
 /// for a process that was stopped.
 #[derive(Debug)]
-pub struct FollowingClock {
+pub(crate) struct FollowingClock {
     base: Instant,
     leap: AtomicU64,
 }
 
 impl FollowingClock {
-    pub fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             base: Instant::now(),
             leap: AtomicU64::new(3_600_000_000_000),
         })
     }
 
-    pub fn leap(&self, by: Duration) {
+    pub(crate) fn leap(&self, by: Duration) {
         self.leap.fetch_add(by.as_nanos() as u64, Ordering::SeqCst);
     }
 }
@@ -67,7 +67,7 @@ impl Clock for FollowingClock {
 
 /// Rows, and how often they were loaded.
 #[derive(Debug, Clone, Default)]
-pub struct Table(Arc<Rows>);
+pub(crate) struct Table(Arc<Rows>);
 
 #[derive(Debug, Default)]
 struct Rows {
@@ -76,40 +76,40 @@ struct Rows {
 }
 
 impl Table {
-    pub fn write(&self, key: i64, value: u64) {
+    pub(crate) fn write(&self, key: i64, value: u64) {
         self.0.rows.lock().insert(key, value);
     }
 
-    pub async fn load(&self, key: i64) -> Result<u64, std::io::Error> {
+    pub(crate) async fn load(&self, key: i64) -> Result<u64, std::io::Error> {
         self.0.loads.fetch_add(1, Ordering::SeqCst);
         tokio::task::yield_now().await;
         Ok(self.0.rows.lock().get(&key).copied().unwrap_or_default())
     }
 
-    pub fn loads(&self) -> u64 {
+    pub(crate) fn loads(&self) -> u64 {
         self.0.loads.load(Ordering::SeqCst)
     }
 }
 
 /// What the node under test reads through its cache.
-pub async fn read(cache: &Cache<i64, u64>, table: &Table, key: i64) -> u64 {
+pub(crate) async fn read(cache: &Cache<i64, u64>, table: &Table, key: i64) -> u64 {
     cache.get_or_load(&key, || table.load(key)).await.unwrap()
 }
 
 /// A builder on this handle of the log, whose faults the node shares, on a clock that follows tokio's.
-pub fn on(log: &MemoryLog) -> NodeBuilder {
+pub(crate) fn on(log: &MemoryLog) -> NodeBuilder {
     Node::builder("test")
         .log(log.clone())
         .clock(NodeClock::Custom(FollowingClock::new()))
 }
 
 /// A transport on `hub`.
-pub fn via(hub: &MemoryHub) -> MemoryTransport {
+pub(crate) fn via(hub: &MemoryHub) -> MemoryTransport {
     MemoryTransport::new(hub)
 }
 
 /// A cache with a TTL so long that no test ends it.
-pub fn users(node: &Node) -> Cache<i64, u64> {
+pub(crate) fn users(node: &Node) -> Cache<i64, u64> {
     node.cache("users")
         .capacity(1_000)
         .ttl(Duration::from_secs(3_600))
@@ -118,7 +118,7 @@ pub fn users(node: &Node) -> Cache<i64, u64> {
 }
 
 /// The same, with a lease.
-pub fn leased(node: &Node, max_staleness: Duration) -> Cache<i64, u64> {
+pub(crate) fn leased(node: &Node, max_staleness: Duration) -> Cache<i64, u64> {
     node.cache("users")
         .capacity(1_000)
         .ttl(Duration::from_secs(3_600))
@@ -128,6 +128,6 @@ pub fn leased(node: &Node, max_staleness: Duration) -> Cache<i64, u64> {
 }
 
 /// Whether `cache` would serve `key` from memory.
-pub fn holds(cache: &Cache<i64, u64>, key: i64) -> bool {
+pub(crate) fn holds(cache: &Cache<i64, u64>, key: i64) -> bool {
     cache.peek(&key).is_some()
 }

@@ -83,6 +83,7 @@ impl Fixture {
             lease: Arc::clone(&self.lease),
             log: self.log.clone(),
             settings: self.settings.clone(),
+            default_negative_ttl: None,
             register: Box::new(|_, _, _| Ok(())),
         };
         CacheBuilder::new(context, CacheName::new("users").unwrap()).ttl_jitter(0.0)

@@ -82,6 +82,7 @@ fn a_name_that_is_taken_is_an_error() {
         lease: fixture.lease.clone(),
         log: None,
         settings: CacheSettings::default(),
+        default_negative_ttl: None,
         register: Box::new(|name, _, _| {
             let message = format!("there is a cache {name} already");
             Err(crate::Error::new(
