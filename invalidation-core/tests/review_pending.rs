@@ -53,3 +53,25 @@ async fn p5_an_older_transaction_does_not_end_the_quarantine_of_a_newer_one() {
         assert!(holds(&cache, 1), "whole: {whole}");
     }
 }
+
+/// P5: a cache that is built while a transaction is open keeps nothing that it covers: a loader could read its
+/// uncommitted rows.
+#[tokio::test(start_paused = true)]
+async fn p5_a_cache_built_while_a_transaction_is_open_keeps_nothing_of_it() {
+    for scope in [Scope::All, Scope::keys(["1"])] {
+        let (log, table) = (MemoryLog::new(), Table::default());
+        let node = on(&log).start().await.unwrap();
+        let mut tx = log.begin();
+        let changes = node
+            .changes()
+            .scope(CacheName::new("users").unwrap(), scope.clone());
+        let pending = changes.log_in(&mut tx).await.unwrap();
+        let cache = users(&node);
+        read(&cache, &table, 1).await;
+        assert!(!holds(&cache, 1), "{scope:?}");
+        tx.rollback();
+        pending.rolled_back();
+        read(&cache, &table, 1).await;
+        assert!(holds(&cache, 1), "{scope:?}");
+    }
+}

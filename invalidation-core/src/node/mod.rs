@@ -11,6 +11,7 @@ mod origins;
 mod outbox;
 mod pending;
 mod poller;
+mod quarantine;
 mod receipt;
 mod receiver;
 mod registry;

@@ -3,14 +3,14 @@
 use std::{future::Future, sync::Arc};
 
 use super::{
+    quarantine::Quarantine,
     receipt::Receipt,
-    registry::Held,
     shared::{Shared, proven},
 };
 use crate::{
     frame::Standing,
     observe,
-    words::{Entry, Position, Scope},
+    words::{Entry, Position},
 };
 
 /// Invalidations that stand in a transaction which is not committed yet (`P2`).
@@ -24,32 +24,20 @@ pub struct Pending {
     shared: Arc<Shared>,
     entries: Vec<Entry>,
     positions: Vec<Position>,
-    /// What was quarantined where. Kept, since only these may be released: a cache that was built meanwhile
-    /// never saw the quarantine, and would count one transaction too few from then on.
-    quarantined: Vec<(Held, Scope)>,
+    quarantine: Arc<Quarantine>,
     open: bool,
 }
 
 impl Pending {
     /// Opens the quarantine on `entries`, before they are appended.
     pub(super) fn open(shared: Arc<Shared>, entries: Vec<Entry>) -> Self {
-        let mut pending = Self {
+        Self {
+            quarantine: shared.applier.registry.quarantine(&entries),
             shared,
             entries,
             positions: Vec::new(),
-            quarantined: Vec::new(),
             open: true,
-        };
-        let registry = &pending.shared.applier.registry;
-        for entry in &pending.entries {
-            for (held, scope) in registry.concerned(&entry.invalidation) {
-                if let Some(target) = held.alive() {
-                    target.quarantine(&scope);
-                    pending.quarantined.push((held, scope));
-                }
-            }
         }
-        pending
     }
 
     pub(super) fn entries(&self) -> &[Entry] {
@@ -89,7 +77,7 @@ impl Pending {
         self.shared
             .applier
             .apply_own(&self.entries, &Standing::Claimed);
-        self.release();
+        self.quarantine.release();
     }
 
     /// Where each entry will stand in the log; empty when the driver could not tell.
@@ -105,16 +93,8 @@ impl Pending {
             standing,
             false,
         );
-        self.release();
+        self.quarantine.release();
         receipt
-    }
-
-    fn release(&mut self) {
-        for (held, scope) in self.quarantined.drain(..) {
-            if let Some(target) = held.alive() {
-                target.release(&scope);
-            }
-        }
     }
 }
 

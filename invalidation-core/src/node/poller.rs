@@ -209,13 +209,16 @@ impl Poller {
     }
 }
 
-/// A log can only hand back what it was given; for anything else the earlier start stands (`P4`).
+/// A log hands back what it was given. It may claim less, which is believed, but not more: for anything else the
+/// earlier start stands (`P4`).
 fn honest(claimed: ReadStart, started: ReadStart, series_started: ReadStart) -> ReadStart {
     if claimed == started {
-        started
-    } else {
-        series_started
+        return started;
     }
+    ReadStart::new(
+        claimed.tick().min(series_started.tick()),
+        claimed.number().min(series_started.number()),
+    )
 }
 
 /// A call to the log under a time limit.
@@ -233,5 +236,27 @@ pub(super) async fn timed<T>(
             );
             Err(Error::new(ErrorKind::TimedOut, "log", operation, message))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Tick;
+
+    /// P4: what a log claims is never taken for more, nor for more than it can know.
+    #[test]
+    fn p4_a_claim_is_never_stretched() {
+        let at = |number| ReadStart::new(Tick::from_nanos(100 * number), number);
+        let (series, started) = (at(5), at(7));
+        assert_eq!(honest(started, started, series), started);
+        assert_eq!(honest(series, started, series), series);
+        assert_eq!(honest(at(3), started, series), at(3), "it claims less");
+        assert_eq!(honest(at(9), started, series), series, "it claims more");
+        let odd = ReadStart::new(Tick::from_nanos(900), 3);
+        assert_eq!(
+            honest(odd, started, series),
+            ReadStart::new(series.tick(), 3)
+        );
     }
 }

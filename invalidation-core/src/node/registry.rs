@@ -9,11 +9,12 @@ use std::{
 
 use parking_lot::RwLock;
 
+use super::quarantine::{OpenTransactions, Quarantine};
 use crate::{
     error::{Error, ErrorKind},
     observe,
     target::InvalidationTarget,
-    words::{CacheName, Invalidation, Scope},
+    words::{CacheName, Entry, Scope},
 };
 
 /// The targets of a node, by name. Only applies; who may skip what is the applier's business.
@@ -21,6 +22,7 @@ use crate::{
 pub(super) struct Registry {
     /// Guards the map; held for reading while an invalidation is applied, never across an `.await`.
     targets: RwLock<HashMap<CacheName, Registered>>,
+    open: OpenTransactions,
 }
 
 struct Registered {
@@ -43,6 +45,15 @@ impl Held {
             Self::Cache(target) => target.upgrade(),
             Self::Attached(target) => Some(target.clone()),
         }
+    }
+
+    /// Whether `other` is the same target.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        let address = |held: &Self| match held {
+            Self::Cache(target) => target.as_ptr().cast::<()>(),
+            Self::Attached(target) => Arc::as_ptr(target).cast(),
+        };
+        address(self) == address(other)
     }
 }
 
@@ -92,10 +103,12 @@ impl Registry {
         targets.insert(
             name.clone(),
             Registered {
-                target,
+                target: target.clone(),
                 max_staleness,
             },
         );
+        drop(targets);
+        self.open.extend_to(name, &target);
         Ok(())
     }
 
@@ -135,20 +148,21 @@ impl Registry {
             .and_then(|registered| registered.target.alive())
     }
 
-    /// The targets that `invalidation` concerns at this moment, and its scope there.
-    pub(super) fn concerned(&self, invalidation: &Invalidation) -> Vec<(Held, Scope)> {
-        let targets = self.targets.read();
-        match invalidation {
-            Invalidation::Everything => targets
-                .values()
-                .map(|registered| (registered.target.clone(), Scope::All))
-                .collect(),
-            Invalidation::Cache { cache, scope } => targets
-                .get(cache)
-                .map(|registered| (registered.target.clone(), scope.clone()))
-                .into_iter()
-                .collect(),
+    /// A transaction that will invalidate `entries` is open: quarantines them here, and in every target that
+    /// is registered before it ends.
+    pub(super) fn quarantine(&self, entries: &[Entry]) -> Arc<Quarantine> {
+        let quarantine = self.open.open(entries);
+        let targets: Vec<_> = {
+            let targets = self.targets.read();
+            let held = |(name, registered): (&CacheName, &Registered)| {
+                (name.clone(), registered.target.clone())
+            };
+            targets.iter().map(held).collect()
+        };
+        for (name, target) in targets {
+            quarantine.extend_to(&name, &target);
         }
+        quarantine
     }
 
     /// Every living target; forgets the dead.
