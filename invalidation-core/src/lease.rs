@@ -194,9 +194,10 @@ impl LeaseState {
         self.failures.load(Ordering::Relaxed) >= DOWN_AFTER
     }
 
-    /// Whether somebody waits for a read that has not been completed yet.
+    /// Whether somebody waits for a read that has not begun yet. Whom a read that has begun did not satisfy asks
+    /// again when it ends.
     pub(crate) fn wants_read(&self) -> bool {
-        self.wanted.load(Ordering::SeqCst) > self.done.load(Ordering::SeqCst)
+        self.wanted.load(Ordering::SeqCst) > self.begun.load(Ordering::SeqCst)
     }
 
     /// Asks the poller to read the log now.

@@ -40,8 +40,8 @@ pub(crate) fn widened(reason: &'static str) {
     counter!("cache_invalidation_widened_total", "reason" => reason).increment(1);
 }
 
-pub(crate) fn applied(source: &'static str, entries: u64) {
-    counter!("cache_invalidation_applied_total", "source" => source).increment(entries);
+pub(crate) fn applied(source: &'static str) {
+    counter!("cache_invalidation_applied_total", "source" => source).increment(1);
 }
 
 pub(crate) fn skipped(source: &'static str) {

@@ -69,7 +69,7 @@ async fn p8_a_duplicate_frame_costs_no_second_miss() {
     let cache = users(&node);
     read(&cache, &table, 1).await;
     let entry = user(1);
-    let identity = log.append(&[entry.clone()]).await.unwrap()[0]
+    let identity = log.append(std::slice::from_ref(&entry)).await.unwrap()[0]
         .identity
         .clone();
     let bytes = frame(NodeId::random(), 1, entry, Standing::Proven(Some(identity)));

@@ -54,7 +54,8 @@ where
             Probe::NotFresh => {
                 let inner = &self.inner;
                 let serves = inner.on_stale == OnStale::Serve
-                    && (inner.lease.is_down() || !inner.is_started(inner.clock.now()));
+                    && inner.lease.is_down()
+                    && inner.is_started(inner.clock.now());
                 let value = serves.then(|| inner.lookup(key, inner.clock.now()))?;
                 value.map(|value| inner.served(value))
             }

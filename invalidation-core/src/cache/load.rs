@@ -193,6 +193,8 @@ where
         };
         match self.on_stale {
             OnStale::Bypass => Ok(Way::Bypass(reason)),
+            // What a node that ended, or has no cursor yet, holds is bounded by nothing.
+            OnStale::Serve if !self.is_started(self.clock.now()) => Ok(Way::Bypass(reason)),
             OnStale::Serve => Ok(Way::Serve(reason)),
             OnStale::Fail => Err(self.failed(LoadError::Stale)),
         }

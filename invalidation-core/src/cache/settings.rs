@@ -51,6 +51,6 @@ pub enum OnStale {
     Bypass,
     /// Fail with [`LoadError::Stale`](crate::LoadError::Stale).
     Fail,
-    /// Serve what is cached until its TTL. Outside `P3`.
+    /// Serve what is cached until its TTL. Outside `P3`. A node that ended serves nothing all the same.
     Serve,
 }

@@ -18,7 +18,7 @@ pub(crate) trait Counter: Send + Sync {
     fn get(&self) -> u64;
     /// Adds one; the new value.
     fn increment(&self) -> u64;
-    /// Takes one off.
+    /// Takes one off, if it is above zero.
     fn decrement(&self);
     /// Makes it at least `to`.
     fn raise(&self, to: u64);
@@ -55,7 +55,9 @@ impl Counter for AtomicU64 {
     }
 
     fn decrement(&self) {
-        self.fetch_sub(1, Ordering::AcqRel);
+        // A release without its quarantine must not close the cache for ever.
+        let less = |count: u64| Some(count.saturating_sub(1));
+        let _ = self.fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
     }
 
     fn raise(&self, to: u64) {

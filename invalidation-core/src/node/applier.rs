@@ -19,8 +19,8 @@ use crate::{
 pub(super) struct Applier {
     clock: NodeClock,
     pub(super) registry: Registry,
-    /// Applying and marking happen under this one lock: marked means applied by every target. Held for as
-    /// long as the targets take; never across an `.await`.
+    /// Applying and marking an entry happen under this one lock: marked means applied by every target. Held for
+    /// as long as the targets take; never across an `.await`.
     applied: Mutex<AppliedSet>,
     /// Without a log a claimed frame is refused, since nothing would mend it.
     has_log: bool,
@@ -38,77 +38,41 @@ impl Applier {
 
     /// Applies what this node itself invalidated: under `identity` when the log has it.
     pub(super) fn apply_own(&self, entries: &[Entry], standing: &Standing) {
-        let mut applied = self.applied.lock();
-        let mut count = 0;
         for entry in entries {
-            if let Standing::Proven(identity) = standing {
-                let hash = entry.hash();
+            match standing {
                 // The poller may have read it before the append, or the commit, returned to its caller.
-                if applied.marked_at(identity.as_ref(), hash).is_some() {
-                    observe::skipped("own");
-                    continue;
-                }
-                self.apply(&entry.invalidation);
-                applied.mark(identity.clone(), hash, self.clock.now());
-            } else {
-                self.apply(&entry.invalidation);
+                Standing::Proven(identity) => self.apply_once(entry, identity.as_ref(), "own"),
+                Standing::Claimed => self.apply_again(&entry.invalidation, "own"),
             }
-            count += 1;
         }
-        observe::applied("own", count);
     }
 
-    /// Applies a frame.
-    pub(super) fn apply_frame(&self, carried: &[Carried], sender: Sender) {
-        let mut applied = self.applied.lock();
-        let mut count = 0;
+    /// Applies a frame; `false` when part of it was refused.
+    pub(super) fn apply_frame(&self, carried: &[Carried], sender: Sender) -> bool {
+        let mut all = true;
         for Carried { entry, standing } in carried {
-            let identity = match (standing, self.has_log) {
-                (Standing::Claimed, false) => {
+            match standing {
+                Standing::Claimed if !self.has_log => {
                     observe::dropped("claimed_without_log");
-                    continue;
+                    all = false;
                 }
-                (Standing::Claimed, true) => None,
-                (Standing::Proven(identity), _) if sender == Sender::Authenticated => {
-                    Some(identity)
+                Standing::Proven(identity) if sender == Sender::Authenticated => {
+                    self.apply_once(entry, identity.as_ref(), "frame");
                 }
-                (Standing::Proven(_), _) => None,
-            };
-            match identity {
                 // Not to be believed: applied each time, never marked.
-                None => self.apply(&entry.invalidation),
-                Some(identity) => {
-                    let hash = entry.hash();
-                    if applied.marked_at(identity.as_ref(), hash).is_some() {
-                        observe::skipped("frame");
-                        continue;
-                    }
-                    self.apply(&entry.invalidation);
-                    applied.mark(identity.clone(), hash, self.clock.now());
+                Standing::Claimed | Standing::Proven(_) => {
+                    self.apply_again(&entry.invalidation, "frame");
                 }
             }
-            count += 1;
         }
-        observe::applied("frame", count);
+        all
     }
 
     /// Applies a page of the log: everything that is not known to be applied.
     pub(super) fn apply_page(&self, entries: &[LoggedEntry]) {
-        let mut applied = self.applied.lock();
-        let mut count = 0;
         for LoggedEntry { position, payload } in entries {
             match payload {
-                Payload::Entry(entry) => {
-                    let identity: Option<&LogIdentity> = Some(&position.identity);
-                    let hash = entry.hash();
-                    if let Some(since) = applied.marked_at(identity, hash) {
-                        observe::skipped("log");
-                        observe::safety_net_lag(self.clock.now().since(since));
-                        continue;
-                    }
-                    self.apply(&entry.invalidation);
-                    applied.mark(identity.cloned(), hash, self.clock.now());
-                }
+                Payload::Entry(entry) => self.apply_once(entry, Some(&position.identity), "log"),
                 // An entry that cannot be read flushes what it may have meant (P12).
                 Payload::Undecodable { cache, why } => {
                     tracing::warn!(?cache, %why, "a log entry could not be decoded; it widens");
@@ -119,14 +83,34 @@ impl Applier {
                     }
                 }
             }
-            count += 1;
         }
-        observe::applied("log", count);
+    }
+
+    /// Applies an entry unless every target has applied it already.
+    ///
+    /// The lock is taken anew for each entry, so that a commit does not wait behind a whole page (`P16`).
+    fn apply_once(&self, entry: &Entry, identity: Option<&LogIdentity>, source: &'static str) {
+        let hash = entry.hash();
+        let mut applied = self.applied.lock();
+        if let Some(since) = applied.marked_at(identity, hash) {
+            observe::skipped(source);
+            if source == "log" {
+                observe::safety_net_lag(self.clock.now().since(since));
+            }
+            return;
+        }
+        self.apply(&entry.invalidation);
+        applied.mark(identity.cloned(), hash, self.clock.now());
+        observe::applied(source);
+    }
+
+    fn apply_again(&self, invalidation: &Invalidation, source: &'static str) {
+        self.apply(invalidation);
+        observe::applied(source);
     }
 
     /// Drops everything that any target holds.
     pub(super) fn flush(&self, reason: &'static str) {
-        let _applying = self.applied.lock();
         self.registry.flush_all();
         observe::flush(reason);
     }

@@ -225,11 +225,13 @@ impl Work {
             let job = {
                 let mut jobs = self.jobs.lock();
                 loop {
-                    if jobs.ended {
-                        return;
-                    }
+                    // What was handed over is done also after the end: a release that is lost would leave the
+                    // target's own fence shut.
                     if let Some(job) = jobs.queue.pop_front() {
                         break Some(job);
+                    }
+                    if jobs.ended {
+                        return;
                     }
                     if jobs.flush {
                         jobs.flush = false;

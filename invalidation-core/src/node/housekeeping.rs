@@ -2,8 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{shared::Shared, supervise::Task};
+use super::{poller::timed, shared::Shared, supervise::Task};
 use crate::{log::SharedLog, observe};
+
+/// How long one purge may take. It works in small chunks; what is left is for the next.
+const PURGE_LIMIT: Duration = Duration::from_secs(300);
 
 /// Deletes log entries older than the retention, a few times within each retention.
 pub(super) struct Purger {
@@ -19,7 +22,7 @@ impl Task for Purger {
         loop {
             // Spread over the fleet: every node purges, none at the same moment.
             tokio::time::sleep((retention / 10).mul_f64(rand::random_range(0.5..1.5))).await;
-            match self.log.purge(retention).await {
+            match timed(PURGE_LIMIT, "purge", self.log.purge(retention)).await {
                 Ok(purged) => observe::purged(purged.entries),
                 Err(error) => tracing::warn!(%error, "the log was not purged; trying again later"),
             }

@@ -132,16 +132,19 @@ impl Receiver {
             return; // An echo: applied before it was sent.
         }
         let (origin, sequence, now) = (envelope.origin, envelope.sequence, Instant::now());
+        let mut applied = true;
         let gap = match envelope.message {
             Message::Invalidations(carried) => {
-                self.shared.applier.apply_frame(&carried, frame.sender);
+                applied = self.shared.applier.apply_frame(&carried, frame.sender);
                 self.origins.frame(origin, sequence, now)
             }
             Message::Heartbeat => self.origins.heartbeat(origin, sequence, now),
             Message::Farewell => self.origins.farewell(origin, sequence),
         };
         self.tell(gap);
-        if let Some(ack) = frame.ack {
+        if let Some(ack) = frame.ack
+            && applied
+        {
             ack.applied();
         }
     }

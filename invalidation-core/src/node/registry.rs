@@ -205,3 +205,43 @@ fn flush_one(name: &CacheName, target: &dyn InvalidationTarget) {
         observe::target_failed(name, "flush_panic");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::error::BoxError;
+
+    /// Fails, or panics.
+    #[derive(Default)]
+    struct Failing {
+        panics: bool,
+        flushes: AtomicU64,
+    }
+
+    impl InvalidationTarget for Failing {
+        fn apply(&self, _scope: &Scope) -> Result<(), BoxError> {
+            assert!(!self.panics, "as told");
+            Err("as told".into())
+        }
+
+        fn flush(&self) {
+            self.flushes.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// P9: a target that fails or panics is flushed whole, whatever its scope was.
+    #[test]
+    fn p9_a_failing_target_is_flushed() {
+        for panics in [false, true] {
+            let target = Failing {
+                panics,
+                ..Failing::default()
+            };
+            let name = CacheName::new("failing").expect("a good name");
+            apply_one(&name, &target, &Scope::keys(["1"]));
+            assert_eq!(target.flushes.load(Ordering::SeqCst), 1);
+        }
+    }
+}

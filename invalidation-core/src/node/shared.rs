@@ -103,7 +103,10 @@ impl Shared {
     ) -> Result<Receipt, Error> {
         self.check_open("invalidate")?;
         let Some(log) = &self.log else {
-            return Ok(self.spread(entries, Vec::new(), &Standing::Proven(None), want_ack));
+            let receipt = self.spread(entries, Vec::new(), &Standing::Proven(None), want_ack);
+            // A node that ended meanwhile may have said farewell before this was published.
+            self.check_open("invalidate")?;
+            return Ok(receipt);
         };
         let mut unknown = Unknown {
             shared: self,
