@@ -160,3 +160,18 @@ async fn p19_unknown_outcomes_are_counted() {
     drop(cache.invalidate_in(&mut tx, [&1]).await.unwrap());
     assert_eq!(counts.of(&["dropped_total", "commit_outcome_unknown"]), 1);
 }
+
+/// P19: an orderly end is no lost link: nothing is counted (nor warned of) that an operator would look into.
+#[tokio::test(start_paused = true)]
+async fn p19_an_orderly_end_is_no_loss() {
+    let counts = Counts::start();
+    let (hub, log) = (MemoryHub::new(), MemoryLog::new());
+    for _ in 0..8 {
+        let node = on(&log).transport(via(&hub)).start().await.unwrap();
+        node.shutdown(Duration::from_secs(5)).await.unwrap();
+    }
+    for outcome in ["lost", "failed"] {
+        assert_eq!(counts.of(&["subscriptions_total", outcome]), 0, "{outcome}");
+    }
+    assert_eq!(counts.of(&["gaps_total", "link_lost"]), 0);
+}

@@ -110,7 +110,7 @@ impl Slot {
                 .create_if_missing(before.is_none())
                 .connect()
                 .await
-                .map_err(|e| from_sqlx(operation, e))?;
+                .map_err(|e| self.unopened(operation, e))?;
             let after = FileIdentity::of(&self.settings.path)
                 .map_err(|e| self.unreachable(operation, e))?;
             // Equal on both sides of the open, so it is the file that was opened. A file that was just
@@ -158,6 +158,13 @@ impl Slot {
                 }
             }
         }
+    }
+
+    /// SQLite's own words do not say which file, and whoever configured it has to know.
+    fn unopened(&self, operation: &'static str, source: sqlx::Error) -> Error {
+        let mut error = from_sqlx(operation, source);
+        error.message = format!("{}: {}", self.settings.path.display(), error.message).into();
+        error
     }
 
     fn unreachable(&self, operation: &'static str, source: std::io::Error) -> Error {

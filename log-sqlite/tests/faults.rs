@@ -3,10 +3,10 @@
 
 mod support;
 
-use std::{future::Future, sync::Arc, task::Poll, time::Duration};
+use std::{future::Future, path::Path, sync::Arc, task::Poll, time::Duration};
 
 use invalidation_core::{
-    Completeness, ErrorKind, InvalidationLog, JoinsLog, Page, ReadRequest, Retry,
+    Completeness, Error, ErrorKind, InvalidationLog, JoinsLog, Page, ReadRequest, Retry,
 };
 use invalidation_log_sqlite::{Access, Durability, SqliteLog};
 use sqlx::Connection;
@@ -172,14 +172,25 @@ async fn what_is_no_database_is_refused() {
         Ok(log) => log.install().await.unwrap_err(),
     };
     assert_eq!(refused.kind, ErrorKind::Incompatible, "{refused}");
+    let named = |refused: &Error, path: &Path| {
+        let path = path.display().to_string();
+        assert!(refused.to_string().contains(&path), "{refused}");
+    };
+    named(&refused, &database.path);
 
     let absent = Database::new();
+    for nowhere in [
+        absent.folder.path().into(),
+        absent.path.join("no/such/folder/x.db"),
+    ] {
+        let refused = SqliteLog::open(&nowhere).await.unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Unavailable, "{refused}");
+        named(&refused, &nowhere);
+    }
     let kind = async |builder: invalidation_log_sqlite::SqliteLogBuilder| {
         builder.open().await.unwrap_err().kind
     };
     let builder = SqliteLog::builder(&absent.path).create_if_missing(false);
-    assert_eq!(kind(builder).await, ErrorKind::Unavailable);
-    let builder = SqliteLog::builder(absent.path.join("no/such/folder/x.db"));
     assert_eq!(kind(builder).await, ErrorKind::Unavailable);
     for bad in ["", ":memory:", "a\0b"] {
         assert_eq!(kind(SqliteLog::builder(bad)).await, ErrorKind::Invalid);

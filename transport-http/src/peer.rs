@@ -77,6 +77,7 @@ pub(crate) async fn run(
         resync_at: Instant::now(),
         greeted_at: None,
         talked: false,
+        told: None,
         settings,
         peer,
     };
@@ -103,6 +104,8 @@ struct PeerTask {
     greeted_at: Option<Instant>,
     /// Whether anything was sent since the last sign of life.
     talked: bool,
+    /// The kind of the failure that the log was told of; `None` while all is well.
+    told: Option<ErrorKind>,
 }
 
 /// Why the conversation stopped.
@@ -153,7 +156,7 @@ impl PeerTask {
             return;
         }
         let cause = failure.error("publish");
-        tracing::debug!(peer = %self.peer.name, %cause, "peer fails");
+        self.tell(&cause);
         // A misconfiguration stays one, and is reported as such.
         let kind = match cause.kind {
             ErrorKind::TimedOut => ErrorKind::Unavailable,
@@ -174,6 +177,20 @@ impl PeerTask {
         sleep(self.breaker.failed()).await;
     }
 
+    /// Once for each outage and kind: a wrong secret or address looks like a working cache, only slower, and
+    /// nobody would look for it; a peer that is merely away is no news at each attempt.
+    fn tell(&mut self, cause: &Error) {
+        let peer = &self.peer.name;
+        let news = self.told.replace(cause.kind) != Some(cause.kind);
+        match cause.kind {
+            _ if !news => tracing::debug!(peer, %cause, "peer fails"),
+            ErrorKind::Unavailable | ErrorKind::TimedOut => {
+                tracing::info!(peer, %cause, "peer fails; it is tried again by itself");
+            }
+            _ => tracing::warn!(peer, %cause, "peer is not reached as it is configured"),
+        }
+    }
+
     async fn converse(&mut self) -> Result<std::convert::Infallible, Stopped> {
         if !self.exchange.is_open() {
             self.hello().await?;
@@ -184,6 +201,9 @@ impl PeerTask {
         }
         self.peer.queue.accept();
         self.breaker.succeeded();
+        if self.told.take().is_some() {
+            tracing::info!(peer = %self.peer.name, "peer is back");
+        }
         self.greeted_at.get_or_insert_with(Instant::now);
 
         let mut signs_of_life = interval(self.settings.sign_of_life);

@@ -191,6 +191,11 @@ impl<'r> Table<'r> {
     }
 
     pub(super) fn duration(&self, key: &str) -> Option<Duration> {
+        if let Some(Value::Num(..)) = self.value(key) {
+            // What is tried first: the unit is missing then.
+            self.wrong_type(key, "text with a unit, such as \"500ms\", \"2s\" or \"1h\"");
+            return None;
+        }
         self.parsed(key, |text| {
             let duration = humantime::parse_duration(text.trim()).map_err(|error| {
                 format!(

@@ -42,9 +42,15 @@ impl Tasks {
             let mut pauses = pauses(Duration::from_secs(1));
             loop {
                 let run = AssertUnwindSafe(task.run()).catch_unwind();
-                match cancel.run_until_cancelled(run).await {
-                    None | Some(Ok(())) => return,
-                    Some(Err(_)) => observe::task_restarted(T::NAME),
+                tokio::select! {
+                    // First, so that a task hears that the node ends before it sees what it works with close, and
+                    // takes it for a loss.
+                    biased;
+                    () = cancel.cancelled() => return,
+                    ended = run => match ended {
+                        Ok(()) => return,
+                        Err(_) => observe::task_restarted(T::NAME),
+                    },
                 }
                 let pause = pauses.next().unwrap_or_default();
                 if cancel

@@ -224,6 +224,13 @@ fn wrong_values_are_refused() {
         &["must be text, found a date"],
     );
     refused(
+        &log("retention = 500"),
+        &[
+            "must be text with a unit, such as \"500ms\"",
+            "found a number",
+        ],
+    );
+    refused(
         &log("retention = '500'"),
         &["\"500\" is no duration", "\"500ms\""],
     );
