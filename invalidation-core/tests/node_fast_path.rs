@@ -89,7 +89,7 @@ async fn p8_a_duplicate_frame_costs_no_second_miss() {
 /// claimed frame never makes the log be skipped.
 #[tokio::test(start_paused = true)]
 async fn p8_an_early_claim_is_mended_by_the_log() {
-    early_frame(Standing::Claimed, Sender::Authenticated).await;
+    early_frame(&MemoryLog::new(), Standing::Claimed, Sender::Authenticated).await;
 }
 
 /// P18: nor does a frame of nobody knows whom, even if it says that it is proven.
@@ -97,13 +97,13 @@ async fn p8_an_early_claim_is_mended_by_the_log() {
 async fn p18_a_forged_proof_is_mended_by_the_log() {
     let log = MemoryLog::new();
     let identity = log.append(&[user(99)]).await.unwrap()[0].identity.clone();
-    early_frame(Standing::Proven(Some(identity)), Sender::Unknown).await;
+    early_frame(&log, Standing::Proven(Some(identity)), Sender::Unknown).await;
 }
 
-async fn early_frame(standing: Standing, sender: Sender) {
-    let (log, hub, table) = (MemoryLog::new(), MemoryHub::new(), Table::default());
+async fn early_frame(log: &MemoryLog, standing: Standing, sender: Sender) {
+    let (hub, table) = (MemoryHub::new(), Table::default());
     let inbound = via(&hub);
-    let node = on(&log).transport(inbound.clone()).start().await.unwrap();
+    let node = on(log).transport(inbound.clone()).start().await.unwrap();
     let cache = users(&node);
     let entry = user(1);
     table.write(1, 1);

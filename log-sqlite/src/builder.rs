@@ -65,7 +65,7 @@ impl SqliteLogBuilder {
                 create_if_missing: true,
                 access: Access::ReadWrite,
                 read_timeout: Duration::from_millis(200),
-                append_timeout: Duration::from_secs(5),
+                append_timeout: Duration::from_secs(4),
                 durability: Durability::PowerLoss,
                 max_pages: None,
             },
@@ -91,7 +91,8 @@ impl SqliteLogBuilder {
         self
     }
 
-    /// How long an append, an installation or a purge waits for the write lock; 5 s by default.
+    /// How long an append, an installation or a purge waits for the write lock; 4 s by default, which is less
+    /// than a node waits, so that a lock is told as such.
     pub fn append_timeout(mut self, timeout: Duration) -> Self {
         self.settings.append_timeout = timeout;
         self

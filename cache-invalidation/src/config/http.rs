@@ -137,8 +137,9 @@ fn secrets(table: &Table<'_>) -> (Option<Secret>, Option<Secret>) {
         ),
         (false, false) => table.missing(
             "secret_file",
-            "name a file that holds the secret which all nodes share, or write `insecure = true` to let anybody \
-             who reaches this node invalidate its caches",
+            "name a file that holds the secret which all nodes share, put the secret into the variable \
+             CACHE_INVALIDATION__TRANSPORT__HTTP__SECRET, or write `insecure = true` to let anybody who reaches \
+             this node invalidate its caches",
         ),
         _ => {}
     }

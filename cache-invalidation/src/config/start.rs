@@ -75,9 +75,9 @@ mod sqlite {
                 } else {
                     Durability::ProcessCrash
                 })
-                // Half of what the node waits, so that a lock is told as such, and not as silence.
+                // Less than the node waits, so that a lock is told as such, and not as silence.
                 .read_timeout((self.settings.read_timeout / 2).min(LONGEST))
-                .append_timeout(self.settings.append_timeout.min(LONGEST));
+                .append_timeout((self.settings.append_timeout / 5 * 4).min(LONGEST));
             if let Some(pages) = sqlite.max_pages {
                 log = log.max_pages(pages);
             }
