@@ -248,8 +248,8 @@ where
             lease: Arc::clone(&self.context.lease),
             clock,
         });
-        (self.context.register)(&self.name, Arc::clone(&inner) as _, max_staleness)?;
-        Ok(Cache::new(inner))
+        let claim = (self.context.register)(&self.name, Arc::clone(&inner) as _, max_staleness)?;
+        Ok(Cache::new(inner, claim))
     }
 
     fn check(

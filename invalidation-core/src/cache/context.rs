@@ -3,13 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    clock::NodeClock, error::Error, lease::LeaseState, log::LogCapabilities,
+    clock::NodeClock, error::Error, lease::LeaseState, log::LogCapabilities, node::NameClaim,
     target::InvalidationTarget, words::CacheName,
 };
 
 /// How a target makes itself known to the node; fails when the name is taken.
 pub(crate) type Register = Box<
-    dyn FnOnce(&CacheName, Arc<dyn InvalidationTarget>, Option<Duration>) -> Result<(), Error>
+    dyn FnOnce(
+            &CacheName,
+            Arc<dyn InvalidationTarget>,
+            Option<Duration>,
+        ) -> Result<NameClaim, Error>
         + Send,
 >;
 

@@ -1,20 +1,18 @@
 //! The cache as its users see it.
 
-use std::{
-    fmt,
-    future::Future,
-    hash::Hash,
-    mem,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{fmt, future::Future, hash::Hash, sync::Arc};
 
 use equivalent::Equivalent;
 
-use super::{CacheStats, Inner, LoadError, Loaded, OnStale, inner::Probe, stats::count};
+use super::{
+    CacheStats, Inner, LoadError, Loaded, OnStale,
+    inner::Probe,
+    read::{Get, GetOrLoad},
+    stats::count,
+};
 use crate::{
     error::BoxError,
+    node::NameClaim,
     words::{CacheKey, CacheName},
 };
 
@@ -28,6 +26,7 @@ use crate::{
 /// Reads that miss use timers of Tokio, so they are awaited inside a Tokio runtime.
 pub struct Cache<K: Send, V: Send + Sync> {
     inner: Arc<Inner<K, V>>,
+    claim: NameClaim,
 }
 
 impl<K, V> Cache<K, V>
@@ -35,8 +34,8 @@ where
     K: CacheKey + Eq + Hash + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    pub(super) const fn new(inner: Arc<Inner<K, V>>) -> Self {
-        Self { inner }
+    pub(super) const fn new(inner: Arc<Inner<K, V>>, claim: NameClaim) -> Self {
+        Self { inner, claim }
     }
 
     /// The value of `key`, if it may be served at this moment. Never waits and never loads; with a
@@ -65,20 +64,18 @@ where
     /// The value of `key`, if it is cached. Waits for a log read where `max_staleness` asks for one; never
     /// loads. When the log cannot be read in time, a cache that bypasses answers `None`.
     ///
+    /// The lookup happens when the future is first polled. A hit costs no allocation.
+    ///
     /// # Errors
     /// [`LoadError::Stale`] when the log cannot be read in time and `on_stale` is to fail.
-    pub async fn get<Q>(&self, key: &Q) -> Result<Option<V>, LoadError>
+    pub fn get<'a, Q>(
+        &'a self,
+        key: &'a Q,
+    ) -> impl Future<Output = Result<Option<V>, LoadError>> + Send
     where
         Q: ?Sized + Hash + Sync + Equivalent<K>,
     {
-        match self.inner.probe(key) {
-            Probe::Hit(value) => Ok(Some(value)),
-            Probe::Miss => {
-                count(&self.inner.counters.misses);
-                Ok(None)
-            }
-            Probe::NotFresh => Box::pin(self.inner.get_after_wait(key)).await,
-        }
+        Get::new(&self.inner, key)
     }
 
     /// The value of `key`: from the cache, or else by `load`, which may borrow.
@@ -108,11 +105,7 @@ where
         T: Into<Loaded<V>> + Send + 'a,
         E: Into<BoxError> + Send + 'a,
     {
-        GetOrLoad::Start {
-            inner: &*self.inner,
-            key,
-            load,
-        }
+        GetOrLoad::new(&self.inner, key, load)
     }
 
     /// Begins a fill by hand, for a value that comes another way than by a loader. Call it *before* the value
@@ -144,6 +137,7 @@ impl<K: Send, V: Send + Sync> Clone for Cache<K, V> {
     fn clone(&self) -> Self {
         Self {
             inner: Arc::clone(&self.inner),
+            claim: self.claim.clone(),
         }
     }
 }
@@ -153,53 +147,5 @@ impl<K: Send, V: Send + Sync> fmt::Debug for Cache<K, V> {
         f.debug_struct("Cache")
             .field("name", &self.inner.name)
             .finish_non_exhaustive()
-    }
-}
-
-type Slow<'a, V> = Pin<Box<dyn Future<Output = Result<V, LoadError>> + Send + 'a>>;
-
-/// The future of [`Cache::get_or_load`]. By hand, so that a hit neither allocates nor carries the state of a
-/// miss.
-enum GetOrLoad<'a, K: Send, V: Send + Sync, Q: ?Sized, F> {
-    Start {
-        inner: &'a Inner<K, V>,
-        key: &'a Q,
-        load: F,
-    },
-    Slow(Slow<'a, V>),
-}
-
-// Nothing in it is ever pinned in place: the slow path is in a box.
-impl<K: Send, V: Send + Sync, Q: ?Sized, F> Unpin for GetOrLoad<'_, K, V, Q, F> {}
-
-impl<'a, K, V, Q, F, Fut, T, E> Future for GetOrLoad<'a, K, V, Q, F>
-where
-    K: Eq + Hash + Send + Sync,
-    V: Clone + Send + Sync,
-    Q: ?Sized + Hash + Sync + ToOwned<Owned = K> + Equivalent<K>,
-    F: FnOnce() -> Fut + Send + 'a,
-    Fut: Future<Output = Result<T, E>> + Send + 'a,
-    T: Into<Loaded<V>> + Send + 'a,
-    E: Into<BoxError> + Send + 'a,
-{
-    type Output = Result<V, LoadError>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        if let Self::Start { inner, key, .. } = this {
-            if let Probe::Hit(value) = inner.probe(*key) {
-                return Poll::Ready(Ok(value));
-            }
-            // The box of a type without a size allocates nothing.
-            let placeholder = Self::Slow(Box::pin(std::future::pending()));
-            if let Self::Start { inner, key, load } = mem::replace(this, placeholder) {
-                *this = Self::Slow(Box::pin(inner.load(key, load)));
-            }
-        }
-        match this {
-            Self::Slow(slow) => slow.as_mut().poll(context),
-            Self::Start { .. } => unreachable!("a start was just replaced"),
-        }
     }
 }

@@ -16,6 +16,7 @@ mod limiter;
 mod load;
 mod load_error;
 mod loaded;
+mod read;
 mod replica_lag;
 mod settings;
 mod stats;

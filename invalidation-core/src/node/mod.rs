@@ -35,6 +35,7 @@ pub use builder::NodeBuilder;
 pub use changes::{Changes, KeyText};
 pub use pending::Pending;
 pub use receipt::{Published, Receipt};
+pub(crate) use registry::NameClaim;
 pub use settings::NodeSettings;
 pub(crate) use shared::Shared;
 
@@ -124,12 +125,10 @@ impl Node {
                     ));
                 }
                 shared.check_open("cache")?;
-                shared
-                    .applier
-                    .registry
-                    .add_cache(name, &target, max_staleness)?;
+                let registry = &shared.applier.registry;
+                let claim = registry.add_cache(name, &target, max_staleness)?;
                 shared.lease.nudge(); // The poll period may be shorter now.
-                Ok(())
+                Ok(claim)
             }),
         };
         CacheBuilder::new(context, name).publishing(publisher)

@@ -27,8 +27,23 @@ pub(super) struct Registry {
 
 struct Registered {
     target: Held,
+    /// Whether its handles are still there; `None` for a target that the node holds.
+    claim: Option<Weak<()>>,
     max_staleness: Option<Duration>,
 }
+
+impl Registered {
+    fn is_claimed(&self) -> bool {
+        self.claim
+            .as_ref()
+            .is_none_or(|claim| claim.strong_count() > 0)
+    }
+}
+
+/// A name on this node, for as long as any clone of this lives: the handles of a cache hold it. Not the cache
+/// itself, which a sweep may keep alive for a moment longer.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct NameClaim(Arc<()>);
 
 /// A cache belongs to whoever holds its handles; its name is free again when the last is gone. An attached
 /// target belongs to the node.
@@ -58,14 +73,21 @@ impl Held {
 }
 
 impl Registry {
-    /// Adds a cache, which the registry does not keep alive.
+    /// Adds a cache, which the registry does not keep alive; its name is taken while the claim lives.
     pub(super) fn add_cache(
         &self,
         name: &CacheName,
         target: &Arc<dyn InvalidationTarget>,
         max_staleness: Option<Duration>,
-    ) -> Result<(), Error> {
-        self.add(name, Held::Cache(Arc::downgrade(target)), max_staleness)
+    ) -> Result<NameClaim, Error> {
+        let claim = NameClaim::default();
+        let registered = Registered {
+            target: Held::Cache(Arc::downgrade(target)),
+            claim: Some(Arc::downgrade(&claim.0)),
+            max_staleness,
+        };
+        self.add(name, registered)?;
+        Ok(claim)
     }
 
     /// Adds a target of another library, until it is removed, and flushes it (`P14`).
@@ -75,22 +97,20 @@ impl Registry {
         target: Arc<dyn InvalidationTarget>,
         max_staleness: Option<Duration>,
     ) -> Result<(), Error> {
-        self.add(name, Held::Attached(target.clone()), max_staleness)?;
+        let registered = Registered {
+            target: Held::Attached(target.clone()),
+            claim: None,
+            max_staleness,
+        };
+        self.add(name, registered)?;
         flush_one(name, &*target);
         Ok(())
     }
 
-    fn add(
-        &self,
-        name: &CacheName,
-        target: Held,
-        max_staleness: Option<Duration>,
-    ) -> Result<(), Error> {
+    fn add(&self, name: &CacheName, registered: Registered) -> Result<(), Error> {
+        let target = registered.target.clone();
         let mut targets = self.targets.write();
-        if targets
-            .get(name)
-            .is_some_and(|taken| taken.target.alive().is_some())
-        {
+        if targets.get(name).is_some_and(Registered::is_claimed) {
             return Err(Error::new(
                 ErrorKind::Invalid,
                 "node",
@@ -100,13 +120,7 @@ impl Registry {
                 ),
             ));
         }
-        targets.insert(
-            name.clone(),
-            Registered {
-                target: target.clone(),
-                max_staleness,
-            },
-        );
+        targets.insert(name.clone(), registered);
         drop(targets);
         self.open.extend_to(name, &target);
         Ok(())
@@ -229,6 +243,25 @@ mod tests {
         fn flush(&self) {
             self.flushes.fetch_add(1, Ordering::SeqCst);
         }
+    }
+
+    /// A sweep holds a cache for a moment after its last handle is gone, and then its name is free all the same.
+    #[test]
+    fn a_name_is_free_when_the_last_handle_is_gone() {
+        let registry = Registry::default();
+        let name = CacheName::new("users").expect("a good name");
+        let swept: Arc<dyn InvalidationTarget> = Arc::new(Failing::default());
+        let claim = registry.add_cache(&name, &swept, None).expect("free");
+        let clone = claim.clone();
+        drop(claim);
+        let next: Arc<dyn InvalidationTarget> = Arc::new(Failing::default());
+        let taken = registry.add_cache(&name, &next, None);
+        assert!(taken.is_err_and(|error| error.to_string().contains("taken")));
+        drop(clone);
+        let _claim = registry.add_cache(&name, &next, None).expect("free again");
+        let found = registry.find(&name).expect("registered");
+        assert!(Arc::ptr_eq(&found, &next));
+        drop(swept);
     }
 
     /// P9: a target that fails or panics is flushed whole, whatever its scope was.

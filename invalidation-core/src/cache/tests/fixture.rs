@@ -18,6 +18,7 @@ use crate::{
     cache::{Cache, CacheBuilder, CacheContext, CacheSettings, LoadError},
     clock::{Clock, ManualClock, NodeClock},
     lease::LeaseState,
+    node::NameClaim,
     target::InvalidationTarget,
 };
 
@@ -84,7 +85,7 @@ impl Fixture {
             log: self.log.clone(),
             settings: self.settings.clone(),
             default_negative_ttl: None,
-            register: Box::new(|_, _, _| Ok(())),
+            register: Box::new(|_, _, _| Ok(NameClaim::default())),
         };
         CacheBuilder::new(context, CacheName::new("users").unwrap()).ttl_jitter(0.0)
     }
