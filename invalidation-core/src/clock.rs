@@ -89,7 +89,7 @@ const COARSE_LAG: Duration = Duration::from_millis(12);
 
 impl NodeClock {
     /// The present point.
-    #[inline]
+    #[inline(always)]
     pub fn now(&self) -> Tick {
         match self {
             Self::Coarse => system::coarse(),
@@ -114,11 +114,12 @@ mod system {
 
     use super::Tick;
 
+    #[inline(always)]
     fn tick(time: Timespec) -> Tick {
         Tick::from_nanos(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn coarse() -> Tick {
         tick(clock_gettime(ClockId::MonotonicCoarse))
     }

@@ -79,7 +79,7 @@ where
 {
     // The order is the promise (`P3`): arrival, clock, lease, lookup, tags. A lookup before the lease could
     // return what an invalidation removed whose log read then renewed the lease.
-    #[inline]
+    #[inline(always)]
     pub(super) fn probe<Q>(&self, key: &Q) -> Probe<V>
     where
         Q: ?Sized + Hash + Equivalent<K>,
@@ -97,7 +97,7 @@ where
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn lookup<Q>(&self, key: &Q, now: Tick) -> Option<V>
     where
         Q: ?Sized + Hash + Equivalent<K>,
@@ -106,7 +106,7 @@ where
         self.is_servable(&entry, now).then_some(entry.value)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn is_servable(&self, entry: &Entry<V>, now: Tick) -> bool {
         now.as_nanos() < entry.expires
             && entry.start >= self.flights.cleared()
