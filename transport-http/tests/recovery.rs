@@ -139,6 +139,32 @@ async fn an_idle_link_is_watched() {
     assert_eq!(next_gap(&mut at_c).await, GapReason::Resync);
 }
 
+/// P10: a frame that is refused because the peer is known to be away is made up for by a resync, though the link was
+/// lost while nothing was on its way, and the peer is the same as before.
+#[tokio::test]
+async fn p10_a_refused_frame_is_owed_a_resync() {
+    let b = TestNode::start(builder());
+    let tap = Tap::start(b.address).await;
+    let mut at_b = b.subscribe().await;
+    let a = TestNode::start(
+        builder()
+            .peer(tap.address.to_string())
+            .sign_of_life(Duration::from_millis(10)),
+    );
+    a.publish_one("before").await.unwrap();
+    assert_eq!(next_text(&mut at_b).await, "before");
+
+    tap.set(Mode::Answer(b"nonsense".to_vec()));
+    let connections = tap.connections();
+    eventually("the idle link is given up, again and again", async || {
+        (tap.connections() > connections + 2).then_some(())
+    })
+    .await;
+    a.publish_one("refused").await.unwrap_err();
+    tap.set(Mode::Forward(b.address));
+    assert_eq!(next_gap(&mut at_b).await, GapReason::Resync);
+}
+
 /// An own address in the list is found out, costs nothing, and is left out of the outcomes.
 #[tokio::test]
 async fn a_peer_that_is_this_node_is_left_out() {
