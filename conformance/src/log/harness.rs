@@ -38,6 +38,11 @@ pub trait LogSpace: Send + Sync {
         Ok(())
     }
 
+    /// Why [`purge`](invalidation_core::InvalidationLog::purge) deletes nothing, when the backend forgets by itself.
+    fn purges(&self) -> Result<(), Unable> {
+        Ok(())
+    }
+
     /// The value of a business row, as committed.
     async fn row(&self, key: &str) -> Result<Option<String>, Unable> {
         let _ = key;
@@ -72,6 +77,13 @@ pub trait BusinessTransaction: Send {
 
     /// Appends entries of the log inside of it.
     async fn append(&mut self, entries: &[Entry]) -> Result<Vec<Position>, Error>;
+
+    /// Runs the SQL of a [`LogStatement`](invalidation_core::LogStatement) with its parameter inside of it; how many
+    /// rows it inserted.
+    async fn execute(&mut self, sql: &str, parameter: &str) -> Result<u64, Unable> {
+        let _ = (sql, parameter);
+        Err(Unable::because("the harness runs no statements"))
+    }
 
     /// Sets a savepoint, in place of an older one.
     async fn savepoint(&mut self) -> Result<(), Unable> {

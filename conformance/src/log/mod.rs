@@ -1,7 +1,20 @@
 //! The contract of a log.
 
+mod appending;
+mod entries;
+mod faults;
 mod harness;
+mod heads;
+mod living;
+mod mixed;
+mod paging;
+mod purging;
+mod reader;
 mod reading;
+mod restoring;
+mod stage;
+mod transactions;
+mod until;
 
 use std::sync::Arc;
 
@@ -19,5 +32,64 @@ pub fn log_suite(harness: impl LogHarness) -> Suite {
 }
 
 const CASES: &[Case<dyn LogHarness>] = cases![dyn LogHarness;
-    "P1" reading::append_then_read,
+    "P1" appending::append_then_read,
+    "append is atomic and ordered" appending::one_append_keeps_its_order,
+    "P1" appending::concurrent_appenders,
+    "P1" appending::appends_under_load_are_all_kept,
+    "P1" appending::odd_entries_come_back_unchanged,
+    "one position for each entry" appending::an_empty_append_changes_nothing,
+    "append is atomic" appending::a_huge_append_is_whole_or_refused,
+    "P10" appending::identity_is_that_of_positions,
+    "P1" reading::each_entry_once_per_cursor,
+    "P9" reading::a_cursor_is_a_value,
+    "P10" reading::an_unreadable_cursor_expires,
+    "a long poll" reading::a_waiting_read_ends_with_an_entry,
+    "P1" paging::pages_hold_everything,
+    "P1, P4" paging::pages_stop_at_max_bytes,
+    "P4" paging::complete_only_when_nothing_is_left,
+    "P4" paging::as_of_is_never_later_than_the_start,
+    "P3, P4" paging::a_complete_read_holds_all_before_its_start,
+    "P1" paging::paging_beside_writers,
+    "P2" transactions::an_entry_shares_the_fate_of_its_transaction,
+    "P2, P3" transactions::row_and_entry_become_visible_together,
+    "P1" transactions::commit_order_unlike_id_order,
+    "P1, P4" transactions::a_transaction_open_across_many_polls,
+    "P3, P16" transactions::an_open_transaction_holds_nobody_up,
+    "P2" transactions::savepoints_and_rollbacks,
+    "P1" transactions::holes_are_no_gaps,
+    "P14" transactions::head_beside_an_open_transaction,
+    "P2" transactions::a_joined_entry_keeps_its_position,
+    "P2" transactions::the_statement_appends_for_any_driver,
+    "P1, P2" mixed::exactly_once_beside_transactions,
+    "P14" heads::head_is_where_it_was_asked_for,
+    "P14" heads::a_cold_start_beside_writers,
+    "P1" heads::covers_only_what_was_passed,
+    "P10" heads::a_new_log_covers_no_old_position,
+    "P13" purging::a_purge_past_a_reader_is_told,
+    "P13" purging::a_purge_between_two_pages_is_told,
+    "P13" purging::a_purge_keeps_the_newest,
+    "P13" purging::a_purge_keeps_what_is_younger,
+    "P13, P16" purging::readers_beside_purges,
+    "P10" purging::a_total_purge_is_told,
+    "P10" restoring::a_restored_state_is_told,
+    "P10" restoring::ids_used_again_are_told,
+    "P1, P10" restoring::a_restore_skips_nothing,
+    "P10" restoring::a_recreated_log_is_told,
+    "P10" restoring::a_failover_keeps_or_tells,
+    "P2" faults::a_read_only_log_says_so,
+    "P2" faults::a_full_log_says_so,
+    "P1, P10" faults::a_restart_keeps_or_tells,
+    "P1, P10" faults::a_crash_keeps_or_tells,
+    "P1, P4" faults::a_cut_link_heals,
+    "a refusal says what is missing" faults::a_node_without_rights_is_told,
+    "P12" faults::unknown_rows_are_told,
+    "install is safe when many start" living::nodes_install_at_once,
+    "install is idempotent" living::install_is_idempotent,
+    "every method is cancel-safe" living::dropped_calls_leave_the_log_usable,
+    "every method is cancel-safe" living::a_dropped_append_is_whole_or_nothing,
+    "P2, P16" living::a_dropped_join_leaves_nothing,
+    "close is idempotent" living::close_is_idempotent,
+    "P1" living::close_beside_calls,
+    "no credential is shown" living::no_secret_is_shown,
+    "capabilities are honest" living::claims_fit,
 ];

@@ -1,45 +1,142 @@
 //! Reading on from a cursor.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use invalidation_core::{
-    Completeness, Entry, Invalidation, Page, Payload, ReadRequest, ReadStart, Scope, Tick,
+use invalidation_core::{Cursor, GapReason};
+
+use super::{
+    LogHarness,
+    entries::{assert_exactly, assert_in_order, key, numbered},
+    reader::{Reader, head},
+    stage::Stage,
+    until::until,
+};
+use crate::{
+    Unable,
+    wait::{PATIENCE, within},
 };
 
-use super::LogHarness;
-use crate::Unable;
-
-/// What was appended is read, once and in order, and the page says that this was all.
-pub(crate) async fn append_then_read(
+/// P1: each cursor yields each entry once, whatever other readers read and in pages of whatever size.
+pub(crate) async fn each_entry_once_per_cursor(
     harness: Arc<dyn LogHarness>,
     _seed: u64,
 ) -> Result<(), Unable> {
-    let space = harness.fresh().await?;
-    let log = space.connect().await?;
-    log.install().await.expect("installs");
-    let head = log.head().await.expect("has a head");
-    let entries = [entry("1"), entry("2")];
-    log.append(&entries).await.expect("appends");
-    let request = ReadRequest::new(&head, ReadStart::new(Tick::from_nanos(1), 1));
-    let started = request.started;
-    match log.read(request).await.expect("reads") {
-        Page::Entries {
-            entries: read,
-            complete: Completeness::AsOf(as_of),
-            ..
-        } => {
-            let read: Vec<_> = read.into_iter().map(|logged| logged.payload).collect();
-            assert_eq!(read, entries.map(Payload::Entry));
-            assert_eq!(as_of, started);
+    let stage = Stage::fresh(&harness).await?;
+    let mut readers = Vec::new();
+    for max_entries in [1, 2, 5, 1_000] {
+        readers.push((stage.reader().await?.paged(max_entries), Vec::new()));
+    }
+    let mut all = Vec::new();
+    for round in 0..4 {
+        for entry in numbered(&round.to_string(), 5) {
+            stage.append(std::slice::from_ref(&entry)).await;
+            all.push(entry);
+            for (reader, found) in readers.iter_mut().take(2) {
+                found.extend(reader.catch_up().await);
+            }
         }
-        other => panic!("expected two entries and a complete page, and got {other:?}"),
+        for (reader, found) in &mut readers {
+            found.extend(reader.catch_up().await);
+        }
+    }
+    for (reader, found) in readers {
+        let rule = format!(
+            "P1: a reader with pages of {} reads each entry once, in order",
+            reader.max_entries
+        );
+        assert_in_order(&rule, &all, &found);
     }
     Ok(())
 }
 
-fn entry(key: &str) -> Entry {
-    Entry::new(Invalidation::Cache {
-        cache: "users".parse().expect("a good name"),
-        scope: Scope::keys([key]),
-    })
+/// Contract: a cursor is a value: reading moves nothing in the log, and its text serves another node as well.
+pub(crate) async fn a_cursor_is_a_value(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::fresh(&harness).await?;
+    let cursor = head(&stage.log).await;
+    let entries = numbered("a", 3);
+    stage.append(&entries).await;
+    for _ in 0..2 {
+        let mut reader = Reader::at(stage.log.clone(), cursor.clone());
+        let rule = "reading twice from one cursor gives the same";
+        assert_in_order(rule, &entries, &reader.catch_up().await);
+    }
+    let text = cursor.to_string();
+    let parsed: Cursor = text.parse().expect("the text of a cursor is one");
+    let mut other = Reader::at(stage.node().await?, parsed).paged(2);
+    let rule = "another node reads on from a cursor's text";
+    assert_in_order(rule, &entries, &other.catch_up().await);
+    Ok(())
+}
+
+/// P10: bytes that are no cursor of this log are an expired cursor with a way on, never an error or a panic.
+pub(crate) async fn an_unreadable_cursor_expires(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::fresh(&harness).await?;
+    stage.append(&[key("before")]).await;
+    let good = head(&stage.log).await.as_bytes().to_vec();
+    let mut long = good.clone();
+    long.push(0);
+    let bad = [
+        vec![],
+        b"?".to_vec(),
+        good[..good.len() - 1].to_vec(),
+        long,
+        vec![0xff; 2_000],
+    ];
+    for bytes in bad {
+        let mut reader = Reader::at(stage.log.clone(), Cursor::from_bytes(bytes));
+        let reason = reader.expects_expired("the cursor is no cursor").await;
+        assert_eq!(
+            reason,
+            GapReason::CursorUnreadable,
+            "P10: the gap's reason is named"
+        );
+        let entry = key("after");
+        stage.append(std::slice::from_ref(&entry)).await;
+        let rule = "after a gap the reader goes on from the cursor it was given";
+        assert_exactly(rule, &[entry], &reader.catch_up().await);
+    }
+    // Damaged within: it may still mean something, but must not panic or fail.
+    for at in 0..good.len() {
+        let mut bytes = good.clone();
+        bytes[at] ^= 0x80;
+        let mut reader = Reader::at(stage.log.clone(), Cursor::from_bytes(bytes));
+        let _either = reader.page().await;
+    }
+    Ok(())
+}
+
+/// Contract: a read that may wait is over when an entry comes, or at once for a log that cannot wait.
+pub(crate) async fn a_waiting_read_ends_with_an_entry(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::fresh(&harness).await?;
+    let mut reader = stage.reader().await?;
+    reader.wait = Some(Duration::from_millis(20));
+    let what = "a read that may wait 20 ms for nothing";
+    let none = within(what, Duration::from_secs(10), reader.catch_up()).await;
+    assert_exactly("nothing was appended", &[], &none);
+
+    reader.wait = Some(PATIENCE * 2);
+    let entry = key("1");
+    let waiting = async {
+        until!("the entry is read", {
+            let found = reader.catch_up().await;
+            (!found.is_empty()).then_some(found)
+        })
+    };
+    let appending = async {
+        // After the read began to wait, most of the time; both orders must work.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        stage.append(std::slice::from_ref(&entry)).await;
+    };
+    let (found, ()) = tokio::join!(waiting, appending);
+    assert_exactly("a waiting read ends with what came", &[entry], &found);
+    Ok(())
 }

@@ -1,0 +1,246 @@
+//! Backends that refuse, are full, or go away.
+
+use std::sync::Arc;
+
+use invalidation_core::{Entry, Error, ErrorKind, Invalidation, Scope};
+
+use super::{
+    LogHarness,
+    entries::{among, assert_exactly, assert_in_order, key, numbered, users},
+    stage::Stage,
+    until::until,
+};
+use crate::{
+    Disruption, Unable,
+    wait::{PATIENCE, within},
+};
+
+/// P2: a log that refuses to write says so, appends nothing, is read all the same, and writes again afterwards.
+pub(crate) async fn a_read_only_log_says_so(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    refuses_writes(&harness, Disruption::ReadOnly, Disruption::Writable).await
+}
+
+/// P2: a full log says so, appends no part of anything, is read all the same, and writes again when there is room.
+pub(crate) async fn a_full_log_says_so(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    refuses_writes(&harness, Disruption::Fill, Disruption::Empty).await
+}
+
+async fn refuses_writes(
+    harness: &Arc<dyn LogHarness>,
+    begins: Disruption,
+    ends: Disruption,
+) -> Result<(), Unable> {
+    let stage = Stage::fresh(harness).await?;
+    let mut reader = stage.reader().await?;
+    let mut kept = numbered("before", 2);
+    stage.append(&kept).await;
+    stage.disrupt(begins).await?;
+    // A small entry first, so that half of an append would fit; several times, since a little room may be left.
+    let mut refused = 0;
+    for round in 0..20 {
+        let entries = [key(format!("{round}/small")), large(round)];
+        match stage.log.append(&entries).await {
+            Ok(_) => kept.extend(entries),
+            Err(e) => {
+                assert_eq!(
+                    e.kind,
+                    ErrorKind::ReadOnly,
+                    "an append to a log that is read-only or full must say so: {e}"
+                );
+                refused += 1;
+            }
+        }
+    }
+    assert!(
+        refused > 0,
+        "20 appends of 100 kB succeeded in a log that is read-only or full ({begins:?})"
+    );
+    let rule =
+        format!("P1, P2: {begins:?}: what was acknowledged, and no part of what was refused");
+    let mut found = reader.catch_up().await;
+    assert_in_order(&rule, &kept, &found);
+    stage.disrupt(ends).await?;
+    let last = until!("the log writes again", {
+        let last = key("last");
+        let appended = stage.log.append(std::slice::from_ref(&last)).await;
+        appended.is_ok().then_some(last)
+    });
+    kept.push(last);
+    found.extend(reader.catch_up().await);
+    assert_in_order("P1: the log works again", &kept, &found);
+    Ok(())
+}
+
+fn large(round: usize) -> Entry {
+    Entry::new(Invalidation::Cache {
+        cache: users(),
+        scope: Scope::keys([format!("{round}/{}", "x".repeat(100_000))]),
+    })
+}
+
+/// P1, P10: after a server ended in an orderly way and started again nothing acknowledged is missing, or it is told.
+pub(crate) async fn a_restart_keeps_or_tells(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    goes_away(&harness, Disruption::Stop, Disruption::Restart).await
+}
+
+/// P1, P10: after a server was killed nothing acknowledged is missing, as far as the log claims, or it is told.
+pub(crate) async fn a_crash_keeps_or_tells(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    goes_away(&harness, Disruption::Kill, Disruption::Restart).await
+}
+
+/// P1, P4: while the link is cut calls fail as unavailable, and afterwards nothing is missing.
+pub(crate) async fn a_cut_link_heals(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    goes_away(&harness, Disruption::Cut, Disruption::Heal).await
+}
+
+async fn goes_away(
+    harness: &Arc<dyn LogHarness>,
+    begins: Disruption,
+    ends: Disruption,
+) -> Result<(), Unable> {
+    let stage = Stage::fresh(harness).await?;
+    let mut behind = stage.reader().await?;
+    let before = numbered("before", 5);
+    for entry in &before {
+        stage.append(std::slice::from_ref(entry)).await;
+    }
+    let mut ahead = stage.reader().await?;
+    stage.disrupt(begins).await?;
+    let calls = async {
+        let append = stage.log.append(&[key("during")]).await.map(|_| ());
+        let read = behind.attempt().await.map(|_| ());
+        let head = stage.log.head().await.map(|_| ());
+        [("append", append), ("read", read), ("head", head)]
+    };
+    let what = format!("calls during {begins:?} fail instead of hanging");
+    for (call, result) in within(&what, PATIENCE, calls).await {
+        let e = result.map_or_else(|e| e, |()| panic!("{call} succeeded during {begins:?}"));
+        assert!(
+            matches!(e.kind, ErrorKind::Unavailable | ErrorKind::TimedOut),
+            "{call} during {begins:?} must fail as unavailable or timed out: {e:?}"
+        );
+    }
+    stage.disrupt(ends).await?;
+    let after = until!("the log takes appends again", {
+        let entry = key("after");
+        let appended = stage.log.append(std::slice::from_ref(&entry)).await;
+        appended.is_ok().then_some(entry)
+    });
+    let all = [&before[..], std::slice::from_ref(&after)].concat();
+    for (reader, expected) in [(&mut behind, &all[..]), (&mut ahead, &all[5..])] {
+        match reader.try_catch_up().await {
+            Ok(found) => {
+                let rule = format!(
+                    "P1: after {begins:?} nothing acknowledged is missing, or the cursor expired"
+                );
+                assert_exactly(&rule, expected, &among(&found, expected));
+            }
+            Err(_) => {
+                reader.catch_up().await;
+            }
+        }
+    }
+    let mut cold = stage.reader().await?;
+    let entry = key("cold");
+    stage.append(std::slice::from_ref(&entry)).await;
+    assert_exactly(
+        "P14: a cold node reads on",
+        &[entry],
+        &cold.catch_up().await,
+    );
+    Ok(())
+}
+
+/// Contract: a node with fewer rights than it needs is told at once, by what it may not do, and changes nothing.
+pub(crate) async fn a_node_without_rights_is_told(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::fresh(&harness).await?;
+    let mut reader = stage.reader().await?;
+    let weak = stage.space.connect_without_rights().await?;
+    let refused = |what: &str, e: Error| {
+        assert!(
+            matches!(e.kind, ErrorKind::Denied | ErrorKind::ReadOnly),
+            "{what} without the rights for it must be denied: {e:?}"
+        );
+        assert!(!e.message.is_empty(), "the error says what to do about it");
+    };
+    let entries = numbered("a", 2);
+    let what = "a refusal for want of rights, which no retry can mend";
+    match within(what, PATIENCE, weak.append(&entries)).await {
+        Ok(_) => panic!("an append without the right to write succeeded"),
+        Err(e) => refused("an append", e),
+    }
+    if let Err(e) = within(what, PATIENCE, weak.install()).await {
+        refused("an installation", e);
+    }
+    assert_exactly("nothing was appended", &[], &reader.catch_up().await);
+    stage.append(&entries).await;
+    assert_in_order("others go on", &entries, &reader.catch_up().await);
+    match within(what, PATIENCE, weak.head()).await {
+        Err(e) => refused("a read", e),
+        Ok(cursor) => {
+            let mut weak = super::reader::Reader::at(weak, cursor);
+            let more = [key("more")];
+            stage.append(&more).await;
+            let rule = "a node that may read reads";
+            assert_in_order(rule, &more, &weak.catch_up().await);
+        }
+    }
+    Ok(())
+}
+
+/// P12: a row that only a newer version understands is read as undecodable, and hides nothing behind it.
+pub(crate) async fn unknown_rows_are_told(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::fresh(&harness).await?;
+    let mut all_at_once = stage.reader().await?;
+    let mut one_by_one = stage.reader().await?.paged(1);
+    let known = numbered("known", 3);
+    stage.append(&known[..1]).await;
+    stage.space.write_unknown_row().await?;
+    stage.append(&known[1..2]).await;
+    stage.space.write_unknown_row().await?;
+    let mut found = all_at_once.catch_up().await;
+    // The newest row, which is now the reader's witness, is one of them.
+    assert_exactly("P1: nothing more", &[], &all_at_once.catch_up().await);
+    stage.append(&known[2..]).await;
+    found.extend(all_at_once.catch_up().await);
+    for (found, how) in [
+        (found, "at once"),
+        (one_by_one.catch_up().await, "one by one"),
+    ] {
+        let shape: Vec<_> = found
+            .iter()
+            .map(|logged| match logged.payload {
+                invalidation_core::Payload::Entry(_) => "known",
+                invalidation_core::Payload::Undecodable { .. } => "undecodable",
+            })
+            .collect();
+        assert_eq!(
+            shape,
+            ["known", "undecodable", "known", "undecodable", "known"],
+            "P12: rows of a newer version are told as undecodable where they stand, read {how}"
+        );
+        assert_in_order("P12: they hide nothing", &known, &among(&found, &known));
+    }
+    Ok(())
+}

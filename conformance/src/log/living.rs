@@ -1,0 +1,346 @@
+//! A handle's life: installing, dropped calls, closing, and what it shows.
+
+use std::{future::Future, sync::Arc, task::Poll, time::Duration};
+
+use futures_util::future::join_all;
+use invalidation_core::{Error, ErrorKind, ReadRequest, ReadStart, SharedLog, Tick};
+
+use super::{
+    LogHarness, LogSpace,
+    entries::{among, assert_exactly, assert_in_order, key, numbered},
+    reader::{Reader, head},
+    stage::{Stage, append},
+};
+use crate::{
+    Unable,
+    wait::{PATIENCE, within},
+};
+
+/// Contract: many nodes that install one log at the same time all succeed, and share one log.
+pub(crate) async fn nodes_install_at_once(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    for _ in 0..3 {
+        let space: Arc<dyn LogSpace> = harness.fresh().await?.into();
+        let mut logs = Vec::new();
+        for _ in 0..6 {
+            logs.push(space.connect().await?);
+        }
+        let installs: Vec<_> = logs
+            .iter()
+            .cloned()
+            .map(|log| tokio::spawn(async move { log.install().await }))
+            .collect();
+        for install in installs {
+            let installed = install.await.expect("install does not panic");
+            installed.expect("nodes that install at the same time all succeed");
+        }
+        let mut readers = Vec::new();
+        for log in &logs {
+            readers.push(Reader::cold(log.clone()).await);
+        }
+        let mut entries = Vec::new();
+        for (number, log) in logs.iter().enumerate() {
+            let entry = key(number.to_string());
+            append(log, std::slice::from_ref(&entry)).await;
+            entries.push(entry);
+        }
+        for reader in &mut readers {
+            let rule = "all nodes that installed at once share one log";
+            assert_in_order(rule, &entries, &reader.catch_up().await);
+        }
+    }
+    Ok(())
+}
+
+/// Contract: install is idempotent: entries, cursors and the identity outlive it.
+pub(crate) async fn install_is_idempotent(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::fresh(&harness).await?;
+    let mut reader = stage.reader().await?;
+    let first = numbered("first", 2);
+    let before = stage.append(&first).await;
+    stage.log.install().await.expect("installs again");
+    let other = stage.node().await?;
+    let second = numbered("second", 2);
+    let after = append(&other, &second).await;
+    assert_eq!(
+        before[0].identity, after[0].identity,
+        "another install does not change the log's identity"
+    );
+    let all = [first, second].concat();
+    let rule = "another install loses no entry and expires no cursor";
+    assert_in_order(rule, &all, &reader.catch_up().await);
+    Ok(())
+}
+
+/// Contract: calls that are dropped at any point leave the log as usable as before, and reads lose nothing.
+pub(crate) async fn dropped_calls_leave_the_log_usable(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::fresh(&harness).await?;
+    let cursor = head(&stage.log).await;
+    let mut kept = numbered("a", 40);
+    stage.append(&kept).await;
+    for polls in 1..25 {
+        let request = ReadRequest::new(&cursor, ReadStart::new(Tick::from_nanos(1), 1));
+        dropped_after(polls, stage.log.read(request)).await;
+        dropped_after(polls, stage.log.head()).await;
+        dropped_after(polls, stage.log.install()).await;
+        dropped_after(polls, stage.log.purge(Duration::from_secs(3_600))).await;
+        let mut reader = Reader::at(stage.log.clone(), cursor.clone());
+        let rule = format!("P1: nothing is lost to calls that were dropped after {polls} polls");
+        let found = within("a read after dropped calls", PATIENCE, reader.catch_up()).await;
+        assert_in_order(&rule, &kept, &found);
+        let entry = key(format!("after/{polls}"));
+        let one = std::slice::from_ref(&entry);
+        within(
+            "an append after dropped calls",
+            PATIENCE,
+            append(&stage.log, one),
+        )
+        .await;
+        kept.push(entry);
+    }
+    Ok(())
+}
+
+/// Contract: an append that is dropped happened as a whole or not at all, and takes no other caller's with it.
+pub(crate) async fn a_dropped_append_is_whole_or_nothing(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::fresh(&harness).await?;
+    let mut reader = stage.reader().await?;
+    let mut kept = Vec::new();
+    let mut dropped = Vec::new();
+    for round in 0..40 {
+        let pair = numbered(&format!("{round}/dropped"), 2);
+        let stays = key(format!("{round}/kept"));
+        let beside = tokio::spawn({
+            let (log, stays) = (stage.log.clone(), stays.clone());
+            async move { append(&log, &[stays]).await }
+        });
+        dropped_after(round % 6 + 1, stage.log.append(&pair)).await;
+        let what = "an append beside one that was dropped";
+        let beside = within(what, PATIENCE, beside).await;
+        beside.expect("an append beside one that was dropped succeeds");
+        kept.push(stays);
+        dropped.push(pair);
+    }
+    let last = key("last");
+    stage.append(std::slice::from_ref(&last)).await;
+    kept.push(last);
+    let found = reader.catch_up().await;
+    let rule = "P1: whatever was acknowledged beside dropped appends is read";
+    assert_in_order(rule, &kept, &among(&found, &kept));
+    for pair in &dropped {
+        let there = among(&found, pair).len();
+        assert!(
+            there == 0 || there == 2,
+            "a dropped append of 2 entries happened as a whole or not at all; {there} of them are there"
+        );
+    }
+    Ok(())
+}
+
+/// P2, P16: a transaction that is dropped in the middle of an append leaves nothing behind and holds no lock.
+pub(crate) async fn a_dropped_join_leaves_nothing(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::fresh(&harness).await?;
+    let mut reader = stage.reader().await?;
+    let mut kept = Vec::new();
+    for polls in 1..12 {
+        let mut transaction = stage.begin().await?;
+        dropped_after(polls, transaction.append(&numbered("dropped", 2))).await;
+        drop(transaction);
+        let entry = key(polls.to_string());
+        let one = std::slice::from_ref(&entry);
+        within(
+            "an append after a dropped transaction",
+            PATIENCE,
+            append(&stage.log, one),
+        )
+        .await;
+        kept.push(entry);
+    }
+    let rule = "P2: nothing of dropped transactions is read";
+    assert_in_order(rule, &kept, &reader.catch_up().await);
+    Ok(())
+}
+
+/// Contract: closing twice is no error, every later call says that the handle is closed, and others go on.
+pub(crate) async fn close_is_idempotent(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::fresh(&harness).await?;
+    let mut other = stage.reader().await?;
+    let closed = stage.node().await?;
+    let cursor = head(&closed).await;
+    for _ in 0..2 {
+        closed.close().await.expect("closes, once or again");
+    }
+    for (call, e) in errors_of(&closed, &cursor).await {
+        let e = e.unwrap_or_else(|| panic!("{call} succeeded on a closed handle"));
+        assert_eq!(e.kind, ErrorKind::Closed, "{call} on a closed handle: {e}");
+    }
+    let entry = key("other");
+    stage.append(std::slice::from_ref(&entry)).await;
+    let rule = "closing one handle ends no other";
+    assert_exactly(rule, &[entry], &other.catch_up().await);
+    Ok(())
+}
+
+/// P1: calls in flight while the log is closed end, and whatever they acknowledged is there.
+pub(crate) async fn close_beside_calls(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::fresh(&harness).await?;
+    let mut reader = stage.reader().await?;
+    let closing = stage.node().await?;
+    let cursor = head(&closing).await;
+    let appends: Vec<_> = numbered("a", 40)
+        .into_iter()
+        .map(|entry| {
+            let log = closing.clone();
+            tokio::spawn(async move {
+                log.append(std::slice::from_ref(&entry))
+                    .await
+                    .map(|_| entry)
+            })
+        })
+        .collect();
+    let waiting = tokio::spawn({
+        let log = closing.clone();
+        async move {
+            let mut request = ReadRequest::new(&cursor, ReadStart::new(Tick::from_nanos(1), 1));
+            request.wait = Some(PATIENCE * 2);
+            log.read(request).await.map(|_| ())
+        }
+    });
+    tokio::task::yield_now().await;
+    within("closing beside calls", PATIENCE, closing.close())
+        .await
+        .expect("closes");
+    let mut acknowledged = Vec::new();
+    let ends = within("every call in flight ends", PATIENCE, async {
+        (join_all(appends).await, waiting.await)
+    });
+    let (appends, waiting) = ends.await;
+    for append in appends {
+        match append.expect("an append does not panic") {
+            Ok(entry) => acknowledged.push(entry),
+            Err(e) => assert_eq!(e.kind, ErrorKind::Closed, "an append beside close: {e}"),
+        }
+    }
+    if let Err(e) = waiting.expect("a read does not panic") {
+        assert_eq!(e.kind, ErrorKind::Closed, "a read beside close: {e}");
+    }
+    let found = reader.catch_up().await;
+    let rule = "P1: whatever was acknowledged while the log was closed is read by others";
+    assert_exactly(rule, &acknowledged, &among(&found, &acknowledged));
+    Ok(())
+}
+
+/// Contract: no credential appears in `Debug` or in any error.
+pub(crate) async fn no_secret_is_shown(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::fresh(&harness).await?;
+    let secrets = stage.space.secrets();
+    if secrets.is_empty() {
+        return Err(Unable::because("the backend has no secrets"));
+    }
+    let mut shown = vec![format!("{:?} {:#?}", stage.log, stage.log)];
+    let cursor = head(&stage.log).await;
+    let positions = stage.append(&[key("1")]).await;
+    shown.push(format!("{cursor} {cursor:?} {positions:?}"));
+    let closed = stage.node().await?;
+    closed.close().await.expect("closes");
+    shown.push(format!("{closed:?}"));
+    let mut errors = errors_of(&closed, &cursor).await;
+    if let Ok(weak) = stage.space.connect_without_rights().await {
+        shown.push(format!("{weak:?} {weak:#?}"));
+        errors.extend(errors_of(&weak, &cursor).await);
+    }
+    for (_, e) in errors {
+        let Some(e) = e else { continue };
+        shown.push(format!("{e} {e:?} {e:#?}"));
+        let mut source = std::error::Error::source(&e);
+        while let Some(e) = source {
+            shown.push(format!("{e} {e:?}"));
+            source = e.source();
+        }
+    }
+    for secret in &secrets {
+        let found = shown.iter().find(|text| text.contains(secret));
+        assert!(
+            found.is_none(),
+            "a secret is shown in: {}",
+            found
+                .map(|text| text.replace(secret, "<the secret>"))
+                .unwrap_or_default()
+        );
+    }
+    Ok(())
+}
+
+/// Contract: what the log claims of itself fits what it can do.
+pub(crate) async fn claims_fit(harness: Arc<dyn LogHarness>, _seed: u64) -> Result<(), Unable> {
+    let stage = Stage::fresh(&harness).await?;
+    let claims = stage.log.capabilities();
+    assert!(!claims.name.is_empty(), "a log has a name");
+    assert_eq!(
+        claims,
+        stage.node().await?.capabilities(),
+        "all handles claim the same"
+    );
+    let begun = stage.space.begin().await;
+    assert!(
+        begun.is_err() || claims.transactional,
+        "a log that entries join in a transaction claims `transactional`"
+    );
+    assert!(
+        !claims.transactional
+            || stage.log.joinable().is_some()
+            || stage.log.statement(&[key("1")]).is_some(),
+        "P2: a log that claims `transactional` gives a way to join: `joinable` or `statement`"
+    );
+    Ok(())
+}
+
+/// What each call says on this handle.
+async fn errors_of(
+    log: &SharedLog,
+    cursor: &invalidation_core::Cursor,
+) -> Vec<(&'static str, Option<Error>)> {
+    let request = ReadRequest::new(cursor, ReadStart::new(Tick::from_nanos(1), 1));
+    vec![
+        ("install", log.install().await.err()),
+        ("head", log.head().await.err()),
+        ("append", log.append(&[key("1")]).await.err()),
+        ("read", log.read(request).await.err()),
+        ("purge", log.purge(Duration::ZERO).await.err()),
+    ]
+}
+
+/// Polls `future` at most so many times, then drops it.
+async fn dropped_after<F: Future>(polls: usize, future: F) {
+    let mut future = Box::pin(future);
+    for _ in 0..polls {
+        let poll = std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await;
+        if poll.is_ready() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,197 @@
+//! What a purge deletes, and who is told.
+
+use std::{sync::Arc, time::Duration};
+
+use invalidation_core::{GapReason, SharedLog};
+
+use super::{
+    LogHarness,
+    entries::{assert_exactly, assert_in_order, key, numbered},
+    reader::Reader,
+    stage::Stage,
+    until::until,
+};
+use crate::{Disruption, Unable};
+
+/// P13: a cursor that has not passed what was purged is told, whether it had read something or not; one that has
+/// passed it reads on.
+pub(crate) async fn a_purge_past_a_reader_is_told(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::fresh(&harness).await?;
+    stage.space.purges()?;
+    let mut from_the_start = stage.reader().await?;
+    stage.append(&[key("read")]).await;
+    let mut behind = stage.reader().await?;
+    stage.append(&numbered("missed", 4)).await;
+    let mut ahead = stage.reader().await?;
+    let last = key("last");
+    stage.append(std::slice::from_ref(&last)).await;
+    purge_at_least(&stage.log, 3).await;
+    for (reader, what) in [
+        (&mut from_the_start, "a reader that had read nothing"),
+        (&mut behind, "a reader that had read one entry"),
+    ] {
+        let lost = format!("entries that {what} had not passed were purged");
+        let reason = reader.expects_expired(&lost).await;
+        assert_eq!(reason, GapReason::Purged, "P10: the gap's reason is named");
+        let rule = "after the gap there is nothing more to read";
+        assert_exactly(rule, &[], &reader.catch_up().await);
+    }
+    let rule = "P13: one who had passed all that was purged reads on";
+    assert_exactly(rule, &[last], &ahead.catch_up().await);
+    let more = numbered("more", 2);
+    stage.append(&more).await;
+    for reader in [&mut from_the_start, &mut behind, &mut ahead] {
+        let rule = "P1: all readers go on after a purge";
+        assert_in_order(rule, &more, &reader.catch_up().await);
+    }
+    Ok(())
+}
+
+/// P13: a purge between two pages of one series is told.
+pub(crate) async fn a_purge_between_two_pages_is_told(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::fresh(&harness).await?;
+    stage.space.purges()?;
+    let mut reader = stage.reader().await?.paged(1);
+    stage.append(&numbered("a", 6)).await;
+    let seen = reader.page().await.expect("nothing was lost yet");
+    assert_eq!((seen.entries.len(), seen.complete), (1, None));
+    purge_at_least(&stage.log, 4).await;
+    reader
+        .expects_expired("entries were purged that later pages of the series would have held")
+        .await;
+    Ok(())
+}
+
+/// P13: a purge keeps the newest entry, which is the witness of all who have read it; they read on as before.
+pub(crate) async fn a_purge_keeps_the_newest(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::fresh(&harness).await?;
+    stage.space.purges()?;
+    let purged = stage.log.purge(Duration::ZERO).await.expect("purges");
+    assert_eq!(purged.entries, 0, "there was nothing to purge");
+    let entries = numbered("a", 5);
+    stage.append(&entries).await;
+    let mut reader = stage.reader().await?;
+    let total = purge_at_least(&stage.log, 4).await;
+    assert_eq!(total, 4, "P13: of 5 entries all but the newest are purged");
+    for round in 0..3 {
+        let rule = "P13: one who has read everything reads on after a purge";
+        assert_exactly(rule, &[], &reader.catch_up().await);
+        let entry = key(round.to_string());
+        stage.append(std::slice::from_ref(&entry)).await;
+        let mut cold = stage.reader().await?;
+        assert_exactly(rule, &[entry], &reader.catch_up().await);
+        purge_at_least(&stage.log, 1).await;
+        let rule = "P14: a cold node starts behind everything, purged or not";
+        assert_exactly(rule, &[], &cold.catch_up().await);
+    }
+    Ok(())
+}
+
+/// Contract: what is younger than the retention stays.
+pub(crate) async fn a_purge_keeps_what_is_younger(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::fresh(&harness).await?;
+    let mut reader = stage.reader().await?;
+    let entries = numbered("a", 5);
+    stage.append(&entries).await;
+    for retention in [Duration::from_secs(3_600), Duration::MAX] {
+        let purged = stage.log.purge(retention).await.expect("purges");
+        assert_eq!(purged.entries, 0, "nothing is older than {retention:?}");
+    }
+    let rule = "P13: entries younger than the retention are still read";
+    assert_in_order(rule, &entries, &reader.catch_up().await);
+    Ok(())
+}
+
+/// P13, P16: readers beside appends and purges read each entry once or are told of a gap, and none is skipped.
+pub(crate) async fn readers_beside_purges(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::fresh(&harness).await?;
+    stage.space.purges()?;
+    let mut reader = stage.reader().await?.paged(3);
+    let entries = numbered("a", 120);
+    let writer = tokio::spawn({
+        let (log, entries) = (stage.log.clone(), entries.clone());
+        async move {
+            for part in entries.chunks(4) {
+                super::stage::append(&log, part).await;
+            }
+        }
+    });
+    let purger = stage.node().await?;
+    let mut found = Vec::new();
+    loop {
+        let finished = writer.is_finished();
+        purger.purge(Duration::ZERO).await.expect("purges");
+        match reader.page().await {
+            // Only a gap allows to leave some out, and then all before it.
+            Err(_) => found.clear(),
+            Ok(seen) => {
+                found.extend(seen.entries);
+                if finished && seen.complete.is_some() {
+                    break;
+                }
+            }
+        }
+    }
+    writer.await.expect("every append succeeds");
+    let expected = &entries[entries.len() - found.len().min(entries.len())..];
+    let rule = "P13: since the last gap no entry was skipped";
+    assert_in_order(rule, expected, &found);
+    Ok(())
+}
+
+/// P10: when every entry is deleted by hand, the newest too, a reader that was behind is told, and nothing that comes
+/// later is missed.
+pub(crate) async fn a_total_purge_is_told(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::fresh(&harness).await?;
+    stage.append(&[key("read")]).await;
+    let mut behind = stage.reader().await?;
+    let mut later = Reader::at(stage.node().await?, behind.cursor.clone());
+    stage.append(&numbered("missed", 3)).await;
+    let mut ahead = stage.reader().await?;
+    stage.disrupt(Disruption::DeleteAll).await?;
+    let lost = "entries that the reader had not read were deleted";
+    behind.expects_expired(lost).await;
+    let mut cold = stage.reader().await?;
+    let entries = numbered("after", 5);
+    stage.append(&entries).await;
+    later.expects_expired(lost).await;
+    for reader in [&mut behind, &mut cold] {
+        let rule = "P1: what comes after the deletion is read";
+        assert_in_order(rule, &entries, &reader.catch_up().await);
+    }
+    // Whether the loss of what was read already is told is up to the log; nothing may be skipped.
+    if let Ok(found) = ahead.try_catch_up().await {
+        let rule = "P1: one who had read everything reads on, or is told of a gap";
+        assert_in_order(rule, &entries, &found);
+    }
+    Ok(())
+}
+
+/// Purges everything that may go, until so many entries are gone; how many went.
+async fn purge_at_least(log: &SharedLog, entries: u64) -> u64 {
+    let mut total = 0;
+    let what = format!("a purge with a retention of zero deletes {entries} entries");
+    until!(&what, {
+        let purged = log.purge(Duration::ZERO).await.expect("purges");
+        total += purged.entries;
+        (total >= entries).then_some(total)
+    })
+}

@@ -1,0 +1,63 @@
+//! A fresh log with an installed node: where every case begins.
+
+use std::sync::Arc;
+
+use invalidation_core::{Entry, Position, SharedLog};
+
+use super::{BusinessTransaction, LogHarness, LogSpace, reader::Reader};
+use crate::{Disruption, Unable};
+
+pub(super) struct Stage {
+    pub(super) space: Arc<dyn LogSpace>,
+    /// The handle of the node that installed it.
+    pub(super) log: SharedLog,
+}
+
+impl Stage {
+    pub(super) async fn fresh(harness: &Arc<dyn LogHarness>) -> Result<Self, Unable> {
+        let space: Arc<dyn LogSpace> = harness.fresh().await?.into();
+        let log = space.connect().await?;
+        log.install().await.expect("install must succeed");
+        Ok(Self { space, log })
+    }
+
+    /// Another node's handle, installed as a node does when it starts.
+    pub(super) async fn node(&self) -> Result<SharedLog, Unable> {
+        let log = self.space.connect().await?;
+        log.install()
+            .await
+            .expect("install must succeed on a log that another node installed");
+        Ok(log)
+    }
+
+    /// Another node that starts cold: it takes the head, and reads on from there.
+    pub(super) async fn reader(&self) -> Result<Reader, Unable> {
+        Ok(Reader::cold(self.node().await?).await)
+    }
+
+    pub(super) async fn append(&self, entries: &[Entry]) -> Vec<Position> {
+        append(&self.log, entries).await
+    }
+
+    pub(super) async fn begin(&self) -> Result<Box<dyn BusinessTransaction>, Unable> {
+        if !self.log.capabilities().transactional {
+            return Err(Unable::because("the log does not join transactions"));
+        }
+        self.space.begin().await
+    }
+
+    pub(super) async fn disrupt(&self, disruption: Disruption) -> Result<(), Unable> {
+        self.space.disrupt(disruption).await
+    }
+}
+
+/// Appends, and asserts that there is a position for each entry.
+pub(super) async fn append(log: &SharedLog, entries: &[Entry]) -> Vec<Position> {
+    let positions = log.append(entries).await.expect("an append must succeed");
+    assert_eq!(
+        positions.len(),
+        entries.len(),
+        "append must give one position for each entry"
+    );
+    positions
+}
