@@ -8,5 +8,8 @@ use std::process::ExitCode;
 use invalidation_conformance::transport_suite;
 
 fn main() -> ExitCode {
-    transport_suite(memory_transport::MemoryTransports).run()
+    let echoing = memory_transport::MemoryTransports { echoes: true };
+    transport_suite(memory_transport::MemoryTransports::default())
+        .and(transport_suite(echoing))
+        .run()
 }

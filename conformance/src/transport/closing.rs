@@ -20,7 +20,13 @@ use crate::{
 
 /// Closes; panics when that fails or takes long.
 async fn close(member: &Member) {
-    if let Err(error) = within("close", PATIENCE, member.transport.close()).await {
+    if let Err(error) = within(
+        "close, whatever is in flight",
+        PATIENCE,
+        member.transport.close(),
+    )
+    .await
+    {
         panic!("expected close to succeed, and it failed: {error}");
     }
 }

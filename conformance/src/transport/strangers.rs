@@ -34,7 +34,9 @@ pub(crate) async fn clusters_are_apart(
         listeners[1].expect("of this cluster").await;
     }
     abroad
-        .never("a frame of another cluster", QUIET, |_| true)
+        .never("a frame of another cluster", QUIET, |frame| {
+            frame.bytes != "of another cluster"
+        })
         .await;
     for listener in &mut listeners {
         let foreign = |frame: &Frame| frame.bytes == "of another cluster";

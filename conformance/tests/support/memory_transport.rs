@@ -10,16 +10,25 @@ use invalidation_core::{
 
 /// Makes clusters in the memory of this process.
 #[derive(Debug, Default)]
-pub(crate) struct MemoryTransports;
+pub(crate) struct MemoryTransports {
+    /// Whether a node receives its own frames.
+    pub(crate) echoes: bool,
+}
 
 #[async_trait]
 impl TransportHarness for MemoryTransports {
     fn name(&self) -> &'static str {
-        "memory"
+        match self.echoes {
+            false => "memory",
+            true => "memory_with_echoes",
+        }
     }
 
     async fn cluster(&self, nodes: usize) -> Result<Box<dyn TransportCluster>, Unable> {
-        let hub = MemoryHub::new();
+        let hub = match self.echoes {
+            false => MemoryHub::new(),
+            true => MemoryHub::new().with_echoes(),
+        };
         let (members, faults) = (0..nodes).map(|_| member(&hub)).unzip();
         Ok(Box::new(Cluster {
             hub,
