@@ -1,5 +1,7 @@
 //! What a transport's backend gives to be tried.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use invalidation_core::{NodeId, SharedTransport};
 
@@ -12,7 +14,8 @@ pub trait TransportHarness: Send + Sync + 'static {
     /// The backend's name, with which the names of its cases begin.
     fn name(&self) -> &'static str;
 
-    /// A fresh cluster of so many nodes that know of each other and of nobody else.
+    /// A fresh cluster of so many nodes that have found each other and know of nobody else: what one publishes now,
+    /// every other one that is subscribed receives. Nothing that it starts outlives it.
     async fn cluster(&self, nodes: usize) -> Result<Box<dyn TransportCluster>, Unable>;
 }
 
@@ -45,6 +48,18 @@ pub trait TransportCluster: Send + Sync {
     /// Its nodes.
     fn members(&self) -> &[Member];
 
+    /// Gives its last node away: it is no longer one of the members, and the case holds the only handle of its transport,
+    /// so that dropping it is the end of that process. `None` when the harness cannot.
+    fn give_away(&mut self) -> Option<Member> {
+        None
+    }
+
+    /// A new process in place of the node that was [given away](Self::give_away): on the same address, with another id,
+    /// not subscribed.
+    async fn rejoin(&mut self) -> Result<Member, Unable> {
+        Err(Unable::because("the harness cannot start a node again"))
+    }
+
     /// Somebody who reaches for this cluster and does not belong to it. Making one must succeed; what it does fails.
     async fn stranger(&self, stranger: Stranger) -> Result<Member, Unable>;
 
@@ -60,6 +75,16 @@ pub trait TransportCluster: Send + Sync {
     async fn connections(&self, of: usize) -> Result<usize, Unable> {
         let _ = of;
         Err(Unable::because("the harness cannot count connections"))
+    }
+
+    /// How long `publish` and `probe` take at most, as configured.
+    fn publish_timeout(&self) -> Duration {
+        Duration::from_secs(2)
+    }
+
+    /// How many small frames at most wait for a subscriber that does not read, before there is a gap.
+    fn buffered(&self) -> usize {
+        1_024
     }
 
     /// Whether a frame published while the backend was down is delivered later, because the backend declares so.

@@ -1,0 +1,61 @@
+//! Somebody who does not belong to the cluster: nothing that it does succeeds.
+
+use async_trait::async_trait;
+use invalidation_core::{
+    CacheInvalidationTransport, Delivery, Error, ErrorKind, Outgoing, Sender, Subscription,
+    TransportCapabilities, TransportFaults,
+};
+
+use super::harness::MAX_FRAME;
+
+/// Fails each call with one kind.
+#[derive(Debug)]
+pub(super) struct Outsider {
+    kind: ErrorKind,
+    /// Who takes what it publishes for a member's all the same.
+    believers: Vec<TransportFaults>,
+}
+
+impl Outsider {
+    pub(super) const fn new(kind: ErrorKind) -> Self {
+        Self {
+            kind,
+            believers: Vec::new(),
+        }
+    }
+
+    pub(super) fn believed_by(mut self, members: impl Iterator<Item = TransportFaults>) -> Self {
+        self.believers.extend(members);
+        self
+    }
+
+    fn refused(&self, operation: &'static str) -> Error {
+        Error::new(self.kind, "outsider", operation, "does not belong here")
+    }
+}
+
+#[async_trait]
+impl CacheInvalidationTransport for Outsider {
+    fn capabilities(&self) -> TransportCapabilities {
+        TransportCapabilities::new("outsider", MAX_FRAME)
+    }
+
+    async fn subscribe(&self) -> Result<Subscription, Error> {
+        Err(self.refused("subscribe"))
+    }
+
+    async fn publish(&self, frame: Outgoing) -> Result<Delivery, Error> {
+        for member in &self.believers {
+            member.inject(frame.bytes.clone(), Sender::Authenticated);
+        }
+        Err(self.refused("publish"))
+    }
+
+    async fn probe(&self) -> Result<(), Error> {
+        Err(self.refused("probe"))
+    }
+
+    async fn close(&self) -> Result<(), Error> {
+        Ok(())
+    }
+}

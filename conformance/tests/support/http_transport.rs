@@ -1,0 +1,211 @@
+//! The harness of the HTTP transport: nodes on loopback, and a proxy on the way from each to each other.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use invalidation_conformance::{
+    Disruption, Member, Stranger, TransportCluster, TransportHarness, Unable,
+};
+use invalidation_core::{CacheInvalidationTransport as _, NodeId, Outgoing};
+use invalidation_transport_http::{HttpTransport, HttpTransportBuilder};
+use tokio::time::{Instant, sleep};
+
+use super::proxy::{Proxy, Way};
+
+const SECRET: &str = "the members' secret, long enough";
+const ANOTHER: &str = "a stranger's secret, long enough";
+const PUBLISH_TIMEOUT: Duration = Duration::from_millis(1_500);
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Makes clusters on free loopback ports.
+#[derive(Debug, Default)]
+pub(crate) struct HttpTransports;
+
+#[async_trait]
+impl TransportHarness for HttpTransports {
+    fn name(&self) -> &'static str {
+        "http"
+    }
+
+    async fn cluster(&self, nodes: usize) -> Result<Box<dyn TransportCluster>, Unable> {
+        // Each listens before any is told of the others.
+        let reserved: Vec<_> = (0..nodes).map(|_| reserve()).collect();
+        let addresses: Vec<_> = reserved
+            .iter()
+            .map(|port| port.local_addr().expect("an address"))
+            .collect();
+        let mut links = Vec::new();
+        for from in 0..nodes {
+            for (to, address) in addresses.iter().enumerate() {
+                if from != to {
+                    let proxy = Proxy::start(*address).await;
+                    links.push(Link { from, to, proxy });
+                }
+            }
+        }
+        let mut cluster = Cluster {
+            members: Vec::new(),
+            addresses,
+            links,
+        };
+        for (of, port) in reserved.into_iter().enumerate() {
+            drop(port);
+            let member = cluster.start(of).await;
+            cluster.members.push(member);
+        }
+        introduce(&cluster.members).await;
+        Ok(Box::new(cluster))
+    }
+}
+
+/// A port that is free, and taken until this is dropped.
+fn reserve() -> std::net::TcpListener {
+    std::net::TcpListener::bind("127.0.0.1:0").expect("a port")
+}
+
+fn builder(cluster: &str, secret: &str) -> HttpTransportBuilder {
+    HttpTransport::builder(cluster)
+        .secret(secret)
+        .publish_timeout(PUBLISH_TIMEOUT)
+        .reconnect_wait(Duration::from_millis(10), Duration::from_millis(50))
+}
+
+/// Waits until what each publishes reaches each other: all have greeted all.
+async fn introduce(members: &[Member]) {
+    let mut subscriptions = Vec::new();
+    for member in members {
+        let subscription = member.transport.subscribe().await.expect("subscribes");
+        subscriptions.push(tokio::spawn(subscription.for_each(|_| async {})));
+    }
+    let deadline = Instant::now() + PATIENCE;
+    for member in members {
+        loop {
+            let hello = Outgoing::to_all(Bytes::from_static(b"introduction"));
+            let delivery = member.transport.publish(hello).await.expect("publishes");
+            if delivery.peers.iter().all(|peer| peer.result.is_ok()) {
+                break;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "not all are reached: {delivery:?}"
+            );
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+    for reading in subscriptions {
+        reading.abort();
+        let _ = reading.await;
+    }
+}
+
+struct Link {
+    from: usize,
+    to: usize,
+    proxy: Proxy,
+}
+
+struct Cluster {
+    members: Vec<Member>,
+    addresses: Vec<SocketAddr>,
+    links: Vec<Link>,
+}
+
+impl Cluster {
+    /// A new process on the address of the node `of`.
+    async fn start(&self, of: usize) -> Member {
+        let peers = self.links.iter().filter(|link| link.from == of);
+        let peers = peers.map(|link| link.proxy.address.to_string());
+        let builder = builder("members", SECRET)
+            .listen(self.addresses[of])
+            .peers(peers);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match builder.clone().build() {
+                Ok(transport) => return bound(transport),
+                // Of the process before: not closed yet.
+                Err(error) => assert!(Instant::now() < deadline, "{error}"),
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn links_of(&self, of: usize) -> impl Iterator<Item = &Proxy> {
+        let links = self.links.iter();
+        links
+            .filter(move |link| link.from == of || link.to == of)
+            .map(|link| &link.proxy)
+    }
+
+    fn set(&self, of: usize, way: Way) {
+        for proxy in self.links_of(of) {
+            proxy.set(way);
+        }
+    }
+}
+
+fn bound(transport: HttpTransport) -> Member {
+    let id = NodeId::random();
+    transport.bind(id);
+    let transport = Arc::new(transport);
+    Member { id, transport }
+}
+
+#[async_trait]
+impl TransportCluster for Cluster {
+    fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    fn give_away(&mut self) -> Option<Member> {
+        self.members.pop()
+    }
+
+    async fn rejoin(&mut self) -> Result<Member, Unable> {
+        Ok(self.start(self.members.len()).await)
+    }
+
+    async fn stranger(&self, stranger: Stranger) -> Result<Member, Unable> {
+        let members = self.addresses.iter().map(ToString::to_string);
+        let stranger = match stranger {
+            // The same secret: only the cluster's name tells.
+            Stranger::OtherCluster => builder("others", SECRET).peers(members),
+            Stranger::WrongSecret => builder("members", ANOTHER).peers(members),
+            Stranger::WrongHost => {
+                let nobody = reserve().local_addr().expect("an address");
+                builder("members", SECRET).peer(nobody.to_string())
+            }
+            _ => {
+                return Err(Unable::because(
+                    "it speaks plain HTTP, and leaves TLS to a mesh or sidecar",
+                ));
+            }
+        };
+        let stranger = stranger.listen(([127, 0, 0, 1], 0).into());
+        Ok(bound(stranger.build().expect("good settings")))
+    }
+
+    async fn disrupt(&self, of: usize, disruption: Disruption) -> Result<(), Unable> {
+        match disruption {
+            Disruption::Cut => self.set(of, Way::Cut),
+            Disruption::BlackHole => self.set(of, Way::BlackHole),
+            Disruption::Delay(late) => self.set(of, Way::Slow(late)),
+            Disruption::Heal => self.set(of, Way::Open),
+            _ => return Err(Unable::because("there is no server between the nodes")),
+        }
+        Ok(())
+    }
+
+    async fn connections(&self, of: usize) -> Result<usize, Unable> {
+        Ok(self.links_of(of).map(Proxy::connections).sum())
+    }
+
+    fn publish_timeout(&self) -> Duration {
+        PUBLISH_TIMEOUT
+    }
+
+    fn secrets(&self) -> Vec<String> {
+        vec![SECRET.to_owned(), ANOTHER.to_owned()]
+    }
+}
