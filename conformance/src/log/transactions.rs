@@ -93,6 +93,7 @@ pub(crate) async fn row_and_entry_become_visible_together(
     while read < ROUNDS {
         let row = stage.space.row(&read.to_string()).await?;
         let before = read;
+        let is_over = writer.is_finished();
         read += reader.catch_up().await.len();
         assert!(
             row.is_none() || read > before,
@@ -106,7 +107,7 @@ pub(crate) async fn row_and_entry_become_visible_together(
             );
         }
         assert!(
-            !writer.is_finished() || read > before || read == ROUNDS,
+            !is_over || read > before || read == ROUNDS,
             "P1: {} entries of finished transactions were not read",
             ROUNDS - read
         );
