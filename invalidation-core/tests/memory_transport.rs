@@ -64,6 +64,24 @@ async fn echoes_when_asked() {
     assert_eq!(arrived(&mut at_a), ["1"]);
 }
 
+/// An own echo is no peer's: no outcome names it, and no publish waits for it.
+#[tokio::test]
+async fn an_echo_is_no_peer() {
+    let hub = MemoryHub::new().with_echoes();
+    let [a, b] = [(); 2].map(|()| MemoryTransport::new(&hub));
+    let (node, other) = (NodeId::random(), NodeId::random());
+    a.bind(node);
+    b.bind(other);
+    let (mut at_a, at_b) = (a.subscribe().await.unwrap(), b.subscribe().await.unwrap());
+    let delivery = a.publish(frame("1")).await.unwrap();
+    let named: Vec<_> = delivery.peers.iter().map(|peer| peer.node).collect();
+    assert_eq!(named, [Some(other)]);
+    drop(at_b);
+    let wanting = a.publish(frame("2").wanting_ack()).await.unwrap();
+    assert!(wanting.peers.is_empty());
+    assert_eq!(arrived(&mut at_a), ["1", "2"]);
+}
+
 /// A frame to one node reaches that node alone.
 #[tokio::test]
 async fn unicast_reaches_one() {

@@ -190,15 +190,20 @@ impl MemoryTransport {
         for subscriber in self.hub.subscribers_of(&self.link, outgoing.to) {
             let (sink, acked) = AckSink::new();
             let frame = Frame::new(outgoing.bytes.clone(), Sender::Authenticated);
+            // An echo is no peer: nobody waits for it, and no outcome names it.
+            let itself = Arc::ptr_eq(&subscriber.link, &self.link);
             parcels.push(Parcel {
                 to: Arc::clone(&subscriber.inbox),
                 link: Arc::clone(&subscriber.link),
-                frame: if outgoing.want_ack {
+                frame: if outgoing.want_ack && !itself {
                     frame.with_ack(sink)
                 } else {
                     frame
                 },
             });
+            if itself {
+                continue;
+            }
             peers.push(AtPeer {
                 peer: format!("memory:{}", subscriber.number),
                 node: subscriber.link.node(),
