@@ -24,7 +24,18 @@ pub(crate) enum Role {
 #[derive(Debug)]
 pub(crate) struct Recipe {
     pub(crate) call: Call,
+    /// When a fresh one is ready.
     pub(crate) ready: Ready,
+}
+
+impl Recipe {
+    /// When one that is started again is ready: a copy may have been promoted since, or have lost its primary.
+    pub(crate) fn ready_again(&self) -> Ready {
+        match self.ready {
+            Ready::StandbyStreams | Ready::ReplicaLinked => Ready::Answers,
+            ready @ (Ready::Answers | Ready::AnswersItself) => ready,
+        }
+    }
 }
 
 /// Where a recipe cooks.

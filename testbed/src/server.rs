@@ -12,7 +12,7 @@ use crate::account::Account;
 use crate::backend::Backend;
 use crate::error::Error;
 use crate::folder::Folder;
-use crate::ping;
+use crate::ping::{self, Ready};
 use crate::port::Port;
 use crate::processes::{self, Process};
 use crate::recipe::{Place, Recipe, Role};
@@ -108,7 +108,7 @@ impl Server {
             behind: None,
             _ports: ports,
         };
-        server.launch(&mut server.lock(), Duration::ZERO)?;
+        server.launch(&mut server.lock(), server.recipe.ready, Duration::ZERO)?;
         Ok(server)
     }
 
@@ -177,14 +177,15 @@ impl Server {
     }
 
     /// Starts it again on the same port with what it has kept in its folder, and waits until it answers, for at
-    /// most a minute. One that runs is stopped first; after [`kill`](Self::kill) this is the return from a crash.
+    /// most a minute. One that runs is stopped first; after [`kill`](Self::kill) this is the return from a crash. A
+    /// copy is not waited for until it follows its primary again, which may be gone.
     ///
     /// # Errors
     /// What kept it from stopping or answering.
     pub fn restart(&self) -> Result<(), Error> {
         let mut main = self.lock();
         self.shut_down(&mut main)?;
-        self.launch(&mut main, PATIENCE)
+        self.launch(&mut main, self.recipe.ready_again(), PATIENCE)
     }
 
     /// SIGSTOP to all its processes; returns when each has stopped. The kernel still accepts connections for it,
@@ -216,12 +217,17 @@ impl Server {
 
     /// Starts the program and waits until it is ready. One that ends by itself meanwhile is started again for as
     /// long as `patience`.
-    fn launch(&self, main: &mut Option<Child>, patience: Duration) -> Result<(), Error> {
+    fn launch(
+        &self,
+        main: &mut Option<Child>,
+        wanted: Ready,
+        patience: Duration,
+    ) -> Result<(), Error> {
         const ATTEMPT: Duration = Duration::from_secs(2);
         let begun = Instant::now();
         let mut child = self.recipe.call.spawn(&self.folder, LOG)?;
         loop {
-            let answer = ping::ready(self.backend, self.recipe.ready, self.address, ATTEMPT);
+            let answer = ping::ready(self.backend, wanted, self.address, ATTEMPT);
             let ended = child.try_wait().map_err(Error::io("wait for a server"))?;
             match (answer, ended) {
                 (Ok(()), None) => {

@@ -51,6 +51,7 @@ fn standby_follows([primary, standby]: [Server; 2]) -> Result<(), Failed> {
     primary.kill()?;
     psql(standby.address(), "select pg_promote()")?;
     psql(standby.address(), "insert into t values (3)")?;
+    standby.restart()?; // no longer a standby, and its primary is dead
     Ok(count("3")?)
 }
 
@@ -68,6 +69,7 @@ fn replica_follows([primary, replica]: [Server; 2]) -> Result<(), Failed> {
         format!("a replica said {refused:?}"),
     )?;
     primary.kill()?;
+    replica.restart()?; // its primary is dead
     redis(replica.address(), "REPLICAOF NO ONE")?;
     let taken = redis(replica.address(), "SET key two")?;
     ensure(
