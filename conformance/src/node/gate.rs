@@ -66,10 +66,10 @@ impl GatedLog {
         self.until(|state| state.begun > begun).await;
     }
 
-    /// Waits until a read has looked after this call.
-    pub(crate) async fn next_looked(&self) {
+    /// Waits until a read has looked after this *call*, whenever the future is polled.
+    pub(crate) fn next_looked(&self) -> impl Future<Output = ()> {
         let looked = self.state.borrow().looked;
-        self.until(|state| state.looked > looked).await;
+        self.until(move |state| state.looked > looked)
     }
 
     /// Waits until a read ends after this *call*, with an answer or an error, whenever the future is polled.

@@ -67,6 +67,8 @@ pub(crate) async fn strict_read_shares_no_read_already_begun(
         let loader = stage.rows.loader("1");
         let read = stage.spawn_read(0, Strict, "1", loader);
         tokio::time::sleep(Duration::from_millis(10)).await; // So that it came before the answer.
+        gate.set(Gate::Hangs); // The answer comes, and no other one.
+        tokio::time::sleep(Duration::from_millis(20)).await;
         gate.set(Gate::Open);
         let read = wait::within("the read", wait::PATIENCE, read).await;
         assert_eq!(
@@ -120,8 +122,11 @@ pub(crate) async fn partial_read_renews_nothing(
     stage.write_elsewhere("1", 1).await; // On a later page.
     place.clock.leap(MAX_STALENESS);
     let ended = place.gate.next_end();
+    place.gate.set(Gate::Fails);
+    ended.await; // Every read from here on begins after the leap.
+    let looked = place.gate.next_looked();
     place.gate.set(Gate::Pages(1));
-    ended.await;
+    looked.await;
     never!(
         "a page that was not the last renewed the lease",
         Duration::from_millis(50),
