@@ -27,7 +27,10 @@ mod wait;
 pub use case::Verdict;
 pub use disruption::Disruption;
 pub use log::{BusinessTransaction, LogHarness, LogSpace, log_suite};
-pub use node::{NodeHarness, NodeSpace, node_suite};
+pub use node::{
+    CLUSTER, Ending, Freshness, Loader, NodeHarness, NodeSpace, NodeUnderTest, Row, Setup,
+    node_suite,
+};
 pub use suite::Suite;
 pub use transport::{Member, Stranger, TransportCluster, TransportHarness, transport_suite};
 pub use unable::Unable;

@@ -1,7 +1,14 @@
 //! What a log and a transport together give to be tried under nodes.
 
-use async_trait::async_trait;
+use std::sync::Arc;
 
+use async_trait::async_trait;
+use invalidation_core::Error;
+
+use super::{
+    real,
+    under_test::{NodeUnderTest, Setup},
+};
 use crate::{LogSpace, TransportCluster, Unable};
 
 /// Makes fresh pairs of a log and a cluster.
@@ -12,6 +19,15 @@ pub trait NodeHarness: Send + Sync + 'static {
 
     /// A fresh log and a fresh cluster of so many nodes.
     async fn fresh(&self, nodes: usize) -> Result<NodeSpace, Unable>;
+
+    /// Starts a node. The default is the framework's own; another one is for those who write a node or a cache
+    /// themselves.
+    ///
+    /// # Errors
+    /// When it cannot start now; the suite tries again for some time.
+    async fn start(&self, setup: Setup) -> Result<Arc<dyn NodeUnderTest>, Error> {
+        real::start(setup).await
+    }
 }
 
 /// A fresh log and a fresh cluster.

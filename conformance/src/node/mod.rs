@@ -1,10 +1,30 @@
 //! What a node promises above a log and a transport, with a history checker.
+//!
+//! The suite breaks the log and the transport of each node by itself, between the node and what the harness gives:
+//! so every case runs on every backend, but for those that need its transactions or change what it stored.
 
+mod clock;
+mod delivery;
+mod gaps;
+mod gate;
 mod harness;
+mod history;
+mod lease;
+mod loads;
+mod pauses;
+mod real;
+mod rows;
+mod stage;
+mod starting;
+mod transactions;
+mod under_test;
+mod until;
+mod wire;
 
 use std::sync::Arc;
 
 pub use harness::{NodeHarness, NodeSpace};
+pub use under_test::{CLUSTER, Ending, Freshness, Loader, NodeUnderTest, Row, Setup};
 
 use crate::{
     Suite,
@@ -22,4 +42,48 @@ pub fn node_suite(harness: impl NodeHarness) -> Suite {
     )
 }
 
-const CASES: &[Case<dyn NodeHarness>] = cases![dyn NodeHarness;];
+const CASES: &[Case<dyn NodeHarness>] = cases![dyn NodeHarness;
+    "P6" delivery::own_write_is_seen_at_once,
+    "P1, P15" delivery::fan_out_alone_delivers,
+    "P1, P15" delivery::log_alone_delivers,
+    "P1" delivery::writer_that_never_publishes_is_heard,
+    "P1" delivery::every_scope_delivers,
+    "P8" delivery::doubled_and_reordered_frames_leave_nothing_stale,
+    "P8" delivery::early_claim_is_mended_by_the_log,
+    "P8, P18" delivery::forged_proof_is_mended_by_the_log,
+    "P12" delivery::nonsense_stops_nothing,
+    "P8, P9" delivery::marked_is_applied,
+    "P3, P20" lease::unreadable_log_is_bypassed,
+    "P3" lease::strict_read_sees_every_commit,
+    "P3" lease::strict_read_shares_no_read_already_begun,
+    "P4" lease::lease_counts_from_the_start_of_the_read,
+    "P4" lease::partial_read_renews_nothing,
+    "P4" lease::incomplete_reads_let_the_lease_lapse,
+    "the TTL is a hard bound" lease::access_extends_no_ttl,
+    "P5" loads::overtaken_load_is_not_kept,
+    "P5" loads::overtaken_load_is_not_kept_by_tag,
+    "P5" loads::overtaken_load_is_not_kept_by_clear,
+    "P5, P14" loads::overtaken_load_is_not_kept_by_flush,
+    "P1, P5" loads::load_overtaken_by_the_log_is_not_kept,
+    "P7" loads::later_caller_joins_no_older_load,
+    "P7" loads::later_caller_joins_no_older_load_by_tag,
+    "P7" loads::concurrent_callers_load_once,
+    "P10, P13" gaps::purge_past_a_paused_node_flushes,
+    "P5, P10" gaps::flush_fences_loads,
+    "P10" gaps::restored_log_flushes,
+    "P10" gaps::recreated_log_flushes,
+    "P12" gaps::unreadable_entry_widens,
+    "P2, P6" transactions::committed_transaction_invalidates,
+    "P2" transactions::rolled_back_transaction_changes_nothing,
+    "P2" transactions::forgotten_transaction_leaves_nothing_stale,
+    "P14" starting::restarted_node_is_cold_and_correct,
+    "P14" starting::cursor_is_taken_before_the_first_entry,
+    "P3" starting::ended_node_serves_nothing,
+    "P3" pauses::clock_that_leaps_over_a_pause_ends_the_lease,
+    "P1, P20" pauses::clock_that_stands_over_a_pause_converges,
+    "P20" pauses::nodes_converge_after_healing,
+    "P3, P6, P20" history::history_of_bounded_reads,
+    "P3, P5, P7" history::history_of_strict_reads,
+    "P1, P6, P20" history::converging_history,
+    "P2, P3" history::history_of_transactions,
+];

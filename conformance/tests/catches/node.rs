@@ -1,1 +1,131 @@
-//! Wrong nodes.
+//! Wrong nodes: each fails in the case named for it, and its honest sibling passes that case.
+
+#[path = "../support/node.rs"]
+mod memory;
+#[path = "toy.rs"]
+mod toy;
+#[path = "wrong_logs_of_nodes.rs"]
+mod wrong_logs;
+
+use std::{sync::Arc, time::Instant};
+
+use async_trait::async_trait;
+use invalidation_conformance::{
+    NodeHarness, NodeSpace, NodeUnderTest, Setup, Unable, Verdict, node_suite,
+};
+use invalidation_core::{Clock, Error, Tick};
+
+use self::{memory::MemoryNodes, toy::Mistake, wrong_logs::Lie};
+
+/// A harness that starts another node than ours, or ours on something wrong.
+struct Wrong<S>(S);
+
+#[async_trait]
+impl<S> NodeHarness for Wrong<S>
+where
+    S: Starts,
+{
+    fn name(&self) -> &'static str {
+        "wrong"
+    }
+
+    async fn fresh(&self, nodes: usize) -> Result<NodeSpace, Unable> {
+        MemoryNodes.fresh(nodes).await
+    }
+
+    async fn start(&self, setup: Setup) -> Result<Arc<dyn NodeUnderTest>, Error> {
+        self.0.start(setup).await
+    }
+}
+
+#[async_trait]
+trait Starts: Send + Sync + 'static {
+    async fn start(&self, setup: Setup) -> Result<Arc<dyn NodeUnderTest>, Error>;
+}
+
+#[async_trait]
+impl Starts for Mistake {
+    async fn start(&self, setup: Setup) -> Result<Arc<dyn NodeUnderTest>, Error> {
+        toy::start(setup, *self).await
+    }
+}
+
+/// Our own node on a log that lies to it.
+#[async_trait]
+impl Starts for Lie {
+    async fn start(&self, mut setup: Setup) -> Result<Arc<dyn NodeUnderTest>, Error> {
+        setup.log = wrong_logs::lying(setup.log, *self);
+        MemoryNodes.start(setup).await
+    }
+}
+
+/// Our own node with a clock that does not count the time in which the process did not run.
+struct Stopped;
+
+#[derive(Debug)]
+struct StoppedClock(Instant);
+
+impl Clock for StoppedClock {
+    fn now(&self) -> Tick {
+        Tick::from_nanos(3_600_000_000_000 + self.0.elapsed().as_nanos() as u64)
+    }
+}
+
+#[async_trait]
+impl Starts for Stopped {
+    async fn start(&self, mut setup: Setup) -> Result<Arc<dyn NodeUnderTest>, Error> {
+        setup.clock = Arc::new(StoppedClock(Instant::now()));
+        MemoryNodes.start(setup).await
+    }
+}
+
+async fn verdict(starts: impl Starts, case: &str) -> Verdict {
+    node_suite(Wrong(starts)).check(case).await
+}
+
+/// The wrong one fails, with a text that says `why`, and the honest one passes.
+async fn catches(wrong: impl Starts, honest: impl Starts, case: &str, why: &str) {
+    assert_eq!(verdict(honest, case).await, Verdict::Passed, "{case}");
+    match verdict(wrong, case).await {
+        Verdict::Failed(text) => assert!(text.contains(why), "{case} says:\n{text}"),
+        other => panic!("{case} did not catch it: {other:?}"),
+    }
+}
+
+macro_rules! caught {
+    ($($test:ident: $wrong:expr, $honest:expr => $case:literal, $why:literal;)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $test() {
+            catches($wrong, $honest, $case, $why).await;
+        }
+    )*};
+}
+
+caught! {
+    a_cache_without_a_fence: Mistake::NoFence, Mistake::None
+        => "overtaken_load_is_not_kept", "was kept after it";
+    a_ttl_that_slides: Mistake::SlidingTtl, Mistake::None
+        => "access_extends_no_ttl", "outlived its TTL";
+    a_lease_renewed_at_the_end_of_the_read: Mistake::LeaseFromTheEnd, Mistake::None
+        => "lease_counts_from_the_start_of_the_read", "staler than its bound";
+    a_strict_read_that_shares_a_log_read_already_begun: Mistake::SharesReadBegun, Mistake::None
+        => "strict_read_shares_no_read_already_begun", "began before it";
+    a_caller_that_joins_a_load_begun_before_an_invalidation: Mistake::JoinsOlderLoad, Mistake::None
+        => "later_caller_joins_no_older_load", "before the invalidation that it came after";
+    a_log_entry_skipped_whose_frame_was_only_claimed: Mistake::BelievesClaims, Mistake::None
+        => "early_claim_is_mended_by_the_log", "the log's entry was skipped";
+    an_entry_marked_before_it_is_applied: Mistake::MarksBeforeApplying, Mistake::None
+        => "marked_is_applied", "a strict read after the write returned";
+    a_flush_that_does_not_fence: Mistake::FlushDoesNotFence, Mistake::None
+        => "flush_fences_loads", "was kept after it";
+    tags_compared_only_at_insert: Mistake::TagsOnlyAtInsert, Mistake::None
+        => "later_caller_joins_no_older_load_by_tag", "before the invalidation that it came after";
+    a_lease_renewed_by_a_partial_read: Lie::PartialIsComplete, Lie::None
+        => "partial_read_renews_nothing", "renewed the lease";
+    an_expired_cursor_without_a_flush: Lie::ExpiredIsEmpty, Lie::None
+        => "purge_past_a_paused_node_flushes", "did not flush";
+    a_cold_node_that_takes_its_cursor_late: Lie::CursorTakenLate, Lie::None
+        => "cursor_is_taken_before_the_first_entry", "was missed";
+    a_clock_that_stops_while_the_process_is_paused: Stopped, Lie::None
+        => "clock_that_leaps_over_a_pause_ends_the_lease", "the time of the pause did not count";
+}

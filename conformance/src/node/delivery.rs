@@ -1,0 +1,252 @@
+//! What one node writes, another one reads.
+
+use std::sync::Arc;
+
+use invalidation_core::{
+    CacheName, ClusterName, Entry, Invalidation, NodeId, Scope, Sender,
+    frame::{Carried, Envelope, Message, Standing, encode},
+};
+
+use super::{
+    NodeHarness,
+    gate::Gate,
+    stage::{Stage, in_cache, of_all, of_key, of_tag},
+    under_test::{CLUSTER, Freshness},
+    until::eventually,
+    wire::Line,
+};
+use crate::Unable;
+
+/// P6: once `invalidate` has returned, this node never serves the old value, in any cache and by any scope.
+pub(crate) async fn own_write_is_seen_at_once(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::with(&harness, 1).await?;
+    stage.places[0].isolate(); // Nobody else tells it.
+    let scopes = [
+        of_key,
+        of_tag,
+        |_: &str| of_all(),
+        |_: &str| vec![Invalidation::Everything],
+    ];
+    for version in 1..=20 {
+        stage.warm(0, "1").await;
+        stage.rows.write("1", version);
+        let scope = scopes[version as usize % scopes.len()];
+        stage.invalidate(0, scope("1")).await;
+        let read = stage.read(0, Freshness::Eventual, "1").await;
+        assert_eq!(read, version, "the node's own write");
+    }
+    Ok(())
+}
+
+/// P1, P15: with its log unreadable, a node hears of a write by the fan-out alone.
+pub(crate) async fn fan_out_alone_delivers(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::with(&harness, 2).await?;
+    stage.places[1].gate.set(Gate::Fails);
+    stage.warm(1, "1").await;
+    // The fan-out may lose a frame, so it gets more than one.
+    let mut version = 0;
+    eventually!("the write is heard of without the log", {
+        version += 1;
+        stage.write(0, "1", version).await;
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        (stage.read(1, Freshness::Eventual, "1").await > 0).then_some(())
+    });
+    Ok(())
+}
+
+/// P1, P15: with the fan-out cut, the log alone delivers.
+pub(crate) async fn log_alone_delivers(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::with(&harness, 2).await?;
+    stage.places[0].wire.set(Line::Swallows);
+    for version in 1..=3 {
+        stage.warm(1, "1").await;
+        stage.write(0, "1", version).await;
+        assert_eq!(stage.read(1, Freshness::Strict, "1").await, version);
+        stage.converges("1", version).await;
+    }
+    Ok(())
+}
+
+/// P1: a writer that commits and dies before it publishes is heard of from the log.
+pub(crate) async fn writer_that_never_publishes_is_heard(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::with(&harness, 2).await?;
+    stage.warm(0, "1").await;
+    stage.warm(1, "1").await;
+    stage.write_elsewhere("1", 1).await;
+    stage.converges("1", 1).await;
+    Ok(())
+}
+
+/// P1: tags, whole caches and everything reach the other nodes, and what they do not cover is kept.
+pub(crate) async fn every_scope_delivers(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::with(&harness, 2).await?;
+    let scopes = [of_tag("1"), of_all(), vec![Invalidation::Everything]];
+    for (version, scope) in (1..).zip(scopes) {
+        stage.warm(1, "1").await;
+        stage.warm(1, "2").await;
+        let only_its_own = version == 1;
+        stage.rows.write("1", version);
+        stage.invalidate(0, scope).await;
+        stage.converges("1", version).await;
+        if only_its_own {
+            let kept = stage.holds(1, Freshness::Eventual, "2");
+            assert!(kept, "an invalidation by tag dropped a row without it");
+        }
+    }
+    Ok(())
+}
+
+/// P8: frames that come twice, late and in the wrong order leave nothing stale.
+pub(crate) async fn doubled_and_reordered_frames_leave_nothing_stale(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::with(&harness, 2).await?;
+    for round in 0..5 {
+        let line = [Line::Holds, Line::Doubles][round % 2];
+        stage.places[1].wire.set(line);
+        for key in ["1", "2", "3"] {
+            let version = round as u64 + 1;
+            stage.warm(1, key).await;
+            stage.write(0, key, version).await;
+            assert_eq!(stage.read(1, Freshness::Strict, key).await, version);
+        }
+        stage.places[1].wire.release_backwards();
+        for key in ["1", "2", "3"] {
+            stage.converges(key, round as u64 + 1).await;
+        }
+    }
+    Ok(())
+}
+
+/// P8: a frame that overtakes its commit lets a node load the old row again; the log entry mends it, since a claim
+/// never makes the log be skipped.
+pub(crate) async fn early_claim_is_mended_by_the_log(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    early_frame(&harness, Standing::Claimed, Sender::Authenticated).await
+}
+
+/// P8, P18: a frame of nobody knows whom never makes the log be skipped, even if it says that it is proven.
+pub(crate) async fn forged_proof_is_mended_by_the_log(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::with(&harness, 1).await?;
+    let foreign = Entry::new(Invalidation::Everything);
+    let positions = stage.log.append(&[foreign]).await.expect("appends");
+    let identity = positions[0].identity.clone();
+    early_frame_on(&stage, Standing::Proven(Some(identity)), Sender::Unknown).await;
+    Ok(())
+}
+
+async fn early_frame(
+    harness: &Arc<dyn NodeHarness>,
+    standing: Standing,
+    sender: Sender,
+) -> Result<(), Unable> {
+    let stage = Stage::with(harness, 1).await?;
+    early_frame_on(&stage, standing, sender).await;
+    Ok(())
+}
+
+async fn early_frame_on(stage: &Stage, standing: Standing, sender: Sender) {
+    let name = Freshness::Strict.cache();
+    let entry = Entry::new(in_cache(name, Scope::keys(["1"])));
+    stage.warm(0, "1").await;
+    let mut sequence = 0;
+    eventually!("the early frame is applied", {
+        sequence += 1;
+        let carried = Carried {
+            entry: entry.clone(),
+            standing: standing.clone(),
+        };
+        stage.places[0]
+            .wire
+            .inject(frame(sequence, carried), sender);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        // Strict values are never held, as far as anybody can see without waiting; so a load tells.
+        let (loader, load) = stage.rows.held_loader("1");
+        let read = stage.spawn_read(0, Freshness::Strict, "1", loader);
+        load.release();
+        let read = read.await.expect("reads");
+        assert_eq!(read, 0, "the old row, from before the commit");
+        load.was_begun().then_some(())
+    });
+    stage.rows.write("1", 1);
+    stage.log.append(&[entry]).await.expect("appends");
+    assert_eq!(
+        stage.read(0, Freshness::Strict, "1").await,
+        1,
+        "the log's entry was skipped, since a frame had claimed it before it was committed"
+    );
+}
+
+fn frame(sequence: u64, carried: Carried) -> bytes::Bytes {
+    encode(&Envelope {
+        cluster: ClusterName::new(CLUSTER).expect("a good name"),
+        origin: NodeId::from_bytes([7; 16]),
+        sequence,
+        message: Message::Invalidations(vec![carried]),
+    })
+}
+
+/// P12: frames that nobody can read, and caches that nobody has, change nothing and stop nothing.
+pub(crate) async fn nonsense_stops_nothing(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::with(&harness, 2).await?;
+    stage.warm(1, "1").await;
+    for bytes in [&b""[..], b"\xffwhat", b"\x01\x01\x01"] {
+        let bytes = bytes::Bytes::from_static(bytes);
+        stage.places[1].wire.inject(bytes, Sender::Authenticated);
+    }
+    let unknown = CacheName::new("no cache of this suite").expect("a good name");
+    let invalidation = in_cache(unknown, Scope::All);
+    stage.append(vec![invalidation]).await.expect("appends");
+    stage.caught_up(1).await;
+    assert!(
+        stage.holds(1, Freshness::Eventual, "1"),
+        "a cache that nobody has was taken for one that this node has"
+    );
+    stage.write(0, "1", 1).await;
+    stage.converges("1", 1).await;
+    Ok(())
+}
+
+/// P9, P8: what is marked as applied is applied: a strict read on another node sees each write whose frame arrives
+/// while it reads the log.
+pub(crate) async fn marked_is_applied(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::with(&harness, 2).await?;
+    for version in 1..=40 {
+        stage.read(1, Freshness::Strict, "1").await;
+        stage.write(0, "1", version).await;
+        // At once, and after the frame came: the entry may be marked by either way, and by neither too early.
+        if version % 2 == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(version % 8)).await;
+        }
+        let read = stage.read(1, Freshness::Strict, "1").await;
+        assert_eq!(read, version, "a strict read after the write returned");
+    }
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! How stale a read may be.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    NodeHarness,
+    gate::Gate,
+    stage::{MAX_STALENESS, Stage, TTL, of_key},
+    under_test::Freshness::{Bounded, Eventual, Strict},
+    until::{eventually, never},
+};
+use crate::{Unable, wait};
+
+/// P3, P20: while the log cannot be read, bounded and strict reads load; afterwards they are served again.
+pub(crate) async fn unreadable_log_is_bypassed(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::with(&harness, 1).await?;
+    stage.warm(0, "1").await;
+    stage.places[0].isolate();
+    stage.write_elsewhere("1", 1).await;
+    tokio::time::sleep(MAX_STALENESS).await;
+    assert_eq!(stage.read(0, Bounded, "1").await, 1, "past its bound");
+    assert_eq!(stage.read(0, Strict, "1").await, 1, "strictly");
+    stage.places[0].heal();
+    stage.converges("1", 1).await;
+    eventually!("the lease is back", {
+        stage.read(0, Bounded, "1").await;
+        stage.holds(0, Bounded, "1").then_some(())
+    });
+    Ok(())
+}
+
+/// P3: a strict read sees every commit before it, without any transport; and it is served from memory all the same.
+pub(crate) async fn strict_read_sees_every_commit(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::with(&harness, 1).await?;
+    for version in 1..=20 {
+        stage.write_elsewhere("1", version).await;
+        assert_eq!(stage.read(0, Strict, "1").await, version);
+    }
+    eventually!("a strict read is a hit", {
+        let (loader, load) = stage.rows.held_loader("1");
+        load.release();
+        let read = stage.places[0].read(Strict, "1", loader).await;
+        assert_eq!(read, 20);
+        (!load.was_begun()).then_some(())
+    });
+    Ok(())
+}
+
+/// P3: a strict read shares no log read that had begun before it came.
+pub(crate) async fn strict_read_shares_no_read_already_begun(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::with(&harness, 1).await?;
+    let gate = &stage.places[0].gate;
+    for version in 1..=5 {
+        stage.read(0, Strict, "1").await;
+        gate.set(Gate::AnswersHang);
+        gate.next_looked().await;
+        stage.write_elsewhere("1", version).await; // After it looked.
+        let loader = stage.rows.loader("1");
+        let read = stage.spawn_read(0, Strict, "1", loader);
+        tokio::time::sleep(Duration::from_millis(10)).await; // So that it came before the answer.
+        gate.set(Gate::Hangs); // The answer comes, and no other one.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        gate.set(Gate::Open);
+        let read = wait::within("the read", wait::PATIENCE, read).await;
+        assert_eq!(
+            read.expect("reads"),
+            version,
+            "a strict read was satisfied by a log read that began before it"
+        );
+    }
+    Ok(())
+}
+
+/// P4: the lease counts from the start of the read that proved completeness, not from its end.
+pub(crate) async fn lease_counts_from_the_start_of_the_read(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::with(&harness, 1).await?;
+    let place = &stage.places[0];
+    stage.warm(0, "1").await;
+    place.gate.set(Gate::AnswersHang);
+    place.gate.next_looked().await;
+    stage.write_elsewhere("1", 1).await;
+    place.clock.leap(MAX_STALENESS); // It took so long.
+    let ended = place.gate.next_end();
+    place.gate.set(Gate::Hangs); // Its answer comes, and no other one.
+    ended.await;
+    // The node may apply the answer a little later.
+    never!(
+        "the bounded cache serves what is staler than its bound",
+        Duration::from_millis(50),
+        stage.holds(0, Bounded, "1")
+    );
+    place.heal();
+    assert_eq!(stage.read(0, Bounded, "1").await, 1);
+    Ok(())
+}
+
+/// P4: a page that is not the last of its series does not renew the lease.
+pub(crate) async fn partial_read_renews_nothing(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::with(&harness, 1).await?;
+    let place = &stage.places[0];
+    stage.warm(0, "1").await;
+    place.gate.set(Gate::Hangs);
+    place.gate.next_begun().await;
+    for other in ["a", "b", "c"] {
+        stage.append(of_key(other)).await.expect("appends");
+    }
+    stage.write_elsewhere("1", 1).await; // On a later page.
+    place.clock.leap(MAX_STALENESS);
+    let ended = place.gate.next_end();
+    place.gate.set(Gate::Fails);
+    ended.await; // Every read from here on begins after the leap.
+    let looked = place.gate.next_looked();
+    place.gate.set(Gate::Pages(1));
+    looked.await;
+    never!(
+        "a page that was not the last renewed the lease",
+        Duration::from_millis(50),
+        stage.holds(0, Bounded, "1")
+    );
+    place.heal();
+    assert_eq!(stage.read(0, Bounded, "1").await, 1);
+    Ok(())
+}
+
+/// P4: while no read says that it was complete, no bounded read is served from memory for longer than its bound.
+pub(crate) async fn incomplete_reads_let_the_lease_lapse(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::with(&harness, 1).await?;
+    let place = &stage.places[0];
+    stage.warm(0, "1").await;
+    place.gate.set(Gate::Partial);
+    place.gate.next_whole().await; // What was under way is over.
+    place.clock.leap(MAX_STALENESS);
+    for _ in 0..3 {
+        assert!(
+            !stage.holds(0, Bounded, "1"),
+            "an incomplete read renewed the lease"
+        );
+        place.gate.next_begun().await;
+    }
+    place.heal();
+    stage.write_elsewhere("1", 1).await;
+    stage.converges("1", 1).await;
+    Ok(())
+}
+
+/// The hard bound: a TTL counts from the start of the load, and no access extends it.
+pub(crate) async fn access_extends_no_ttl(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::with(&harness, 1).await?;
+    let place = &stage.places[0];
+    stage.warm(0, "1").await;
+    place.isolate(); // Nobody tells it.
+    stage.write_elsewhere("1", 1).await;
+    for tenth in 1..10 {
+        place.clock.leap(TTL / 10);
+        let read = stage.read(0, Eventual, "1").await;
+        if tenth < 9 && read == 1 {
+            return Ok(()); // It gave the entry up earlier, which it may.
+        }
+    }
+    place.clock.leap(TTL / 10);
+    assert_eq!(
+        stage.read(0, Eventual, "1").await,
+        1,
+        "an entry that is read all the time outlived its TTL"
+    );
+    Ok(())
+}

@@ -1,0 +1,150 @@
+//! Loads that an invalidation overtakes.
+
+use std::{sync::Arc, time::Duration};
+
+use invalidation_core::Invalidation;
+
+use super::{
+    NodeHarness,
+    stage::{Stage, of_all, of_key, of_tag},
+    under_test::Freshness::{Eventual, Strict},
+};
+use crate::{Unable, wait};
+
+/// P5: a load that began before its key was invalidated is not kept after it.
+pub(crate) async fn overtaken_load_is_not_kept(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    overtaken(&harness, of_key("1")).await
+}
+
+/// P5: nor one whose tag was invalidated.
+pub(crate) async fn overtaken_load_is_not_kept_by_tag(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    overtaken(&harness, of_tag("1")).await
+}
+
+/// P5: nor one whose whole cache was.
+pub(crate) async fn overtaken_load_is_not_kept_by_clear(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    overtaken(&harness, of_all()).await
+}
+
+/// P5, P14: nor one that a flush overtook.
+pub(crate) async fn overtaken_load_is_not_kept_by_flush(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    overtaken(&harness, vec![Invalidation::Everything]).await
+}
+
+async fn overtaken(harness: &Arc<dyn NodeHarness>, what: Vec<Invalidation>) -> Result<(), Unable> {
+    let stage = Stage::with(harness, 1).await?;
+    let (loader, load) = stage.rows.held_loader("1");
+    let early = stage.spawn_read(0, Eventual, "1", loader);
+    load.begun().await;
+    stage.rows.write("1", 1);
+    stage.invalidate(0, what).await;
+    load.release();
+    let early = wait::within("the load", wait::PATIENCE, early).await;
+    assert_eq!(early.expect("reads"), 0, "the load had read its row before");
+    assert_eq!(
+        stage.read(0, Eventual, "1").await,
+        1,
+        "a load that began before the invalidation was kept after it"
+    );
+    Ok(())
+}
+
+/// P5, P1: a load that the log's entry overtakes is not kept either.
+pub(crate) async fn load_overtaken_by_the_log_is_not_kept(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::with(&harness, 1).await?;
+    let (loader, load) = stage.rows.held_loader("1");
+    let early = stage.spawn_read(0, Strict, "1", loader);
+    load.begun().await;
+    stage.write_elsewhere("1", 1).await;
+    stage.caught_up(0).await;
+    load.release();
+    wait::within("the load", wait::PATIENCE, early)
+        .await
+        .expect("reads");
+    assert_eq!(
+        stage.read(0, Strict, "1").await,
+        1,
+        "a load that began before the log's entry was applied was kept after it"
+    );
+    Ok(())
+}
+
+/// P7: who comes after an invalidation never gets the result of a load that began before it.
+pub(crate) async fn later_caller_joins_no_older_load(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    later_caller(&harness, of_key("1")).await
+}
+
+/// P7: nor when it was the row's tag that was invalidated, which only the load's end tells.
+pub(crate) async fn later_caller_joins_no_older_load_by_tag(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    later_caller(&harness, of_tag("1")).await
+}
+
+async fn later_caller(
+    harness: &Arc<dyn NodeHarness>,
+    what: Vec<Invalidation>,
+) -> Result<(), Unable> {
+    let stage = Stage::with(harness, 1).await?;
+    let (loader, load) = stage.rows.held_loader("1");
+    let early = stage.spawn_read(0, Eventual, "1", loader);
+    load.begun().await;
+    stage.rows.write("1", 1);
+    stage.invalidate(0, what).await;
+    let late = stage.spawn_read(0, Eventual, "1", stage.rows.loader("1"));
+    tokio::time::sleep(Duration::from_millis(20)).await; // So that it comes before the load ends.
+    load.release();
+    wait::within("the load", wait::PATIENCE, early)
+        .await
+        .expect("reads");
+    let late = wait::within("the later caller", wait::PATIENCE, late).await;
+    assert_eq!(
+        late.expect("reads"),
+        1,
+        "a caller got what was loaded before the invalidation that it came after"
+    );
+    Ok(())
+}
+
+/// P7: callers of one key that come together load it once.
+pub(crate) async fn concurrent_callers_load_once(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::with(&harness, 1).await?;
+    let (loader, load) = stage.rows.held_loader("1");
+    let first = stage.spawn_read(0, Eventual, "1", loader);
+    load.begun().await;
+    let (later, unused) = stage.rows.held_loader("1");
+    let others: Vec<_> = (0..10)
+        .map(|_| stage.spawn_read(0, Eventual, "1", later.clone()))
+        .collect();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    load.release();
+    unused.release();
+    for read in std::iter::once(first).chain(others) {
+        let read = wait::within("a caller", wait::PATIENCE, read).await;
+        assert_eq!(read.expect("reads"), 0);
+    }
+    assert!(!unused.was_begun(), "a second load of the same key ran");
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! Nodes whose process does not run for a while.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    NodeHarness,
+    stage::{MAX_STALENESS, Stage},
+    under_test::Freshness::{Bounded, Strict},
+};
+use crate::{Unable, wait};
+
+/// P3: a process that was stopped past its bound asks the log before it serves again.
+pub(crate) async fn clock_that_leaps_over_a_pause_ends_the_lease(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::with(&harness, 2).await?;
+    let place = &stage.places[1];
+    stage.warm(1, "1").await;
+    stage.read(1, Strict, "1").await; // The lease is young.
+    place.pause();
+    stage.write(0, "1", 1).await;
+    place.clock.leap(Duration::from_secs(60));
+    assert!(
+        !stage.holds(1, Bounded, "1"),
+        "the time of the pause did not count: the lease of {MAX_STALENESS:?} survived a minute"
+    );
+    let loader = stage.rows.loader("1");
+    let read = stage.spawn_read(1, Bounded, "1", loader);
+    place.heal();
+    let read = wait::within("the read", wait::PATIENCE, read).await;
+    assert_eq!(read.expect("reads"), 1);
+    stage.converges("1", 1).await;
+    Ok(())
+}
+
+/// P1, P20: after a pause that the node's clock did not count, which no lease can cover, it still converges, and its
+/// strict reads are strict as ever.
+pub(crate) async fn clock_that_stands_over_a_pause_converges(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::with(&harness, 2).await?;
+    let place = &stage.places[1];
+    stage.warm(1, "1").await;
+    place.pause();
+    stage.write(0, "1", 1).await;
+    place.heal();
+    assert_eq!(stage.read(1, Strict, "1").await, 1);
+    stage.converges("1", 1).await;
+    Ok(())
+}
+
+/// P20: when what broke is whole again, every node converges within 1.2 poll intervals and the read timeout.
+pub(crate) async fn nodes_converge_after_healing(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::with(&harness, 3).await?;
+    for version in 1..=2 {
+        for place in 0..3 {
+            stage.warm(place, "1").await;
+            stage.places[place].isolate();
+        }
+        stage.write(0, "1", version).await;
+        tokio::time::sleep(2 * MAX_STALENESS).await; // Some reads fail.
+        for place in &stage.places {
+            place.heal();
+        }
+        stage.converges("1", version).await;
+    }
+    Ok(())
+}

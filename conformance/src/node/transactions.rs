@@ -1,0 +1,143 @@
+//! Invalidations inside of transactions on the business database.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
+use invalidation_core::BoxError;
+
+use super::{
+    NodeHarness, NodeSpace,
+    rows::tag_of,
+    stage::{Stage, of_key},
+    under_test::{
+        Ending,
+        Freshness::{self, Eventual, Strict},
+        Loader, Row,
+    },
+    until::eventually,
+};
+use crate::{BusinessTransaction, Unable, wait};
+
+/// P2, P6: an invalidation in a transaction takes effect with the commit: once it returned, this node reads the new
+/// row in every cache, and every other one strictly.
+pub(crate) async fn committed_transaction_invalidates(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::with(&harness, 2).await?;
+    for version in 1..=5 {
+        for place in [0, 1] {
+            read(&stage, place, Eventual).await;
+        }
+        let transaction = begin(&stage, version).await?;
+        for place in [0, 1] {
+            let old = read(&stage, place, Eventual).await;
+            assert_eq!(old, version - 1, "a read before the commit");
+        }
+        end(&stage, transaction, Ending::Commit).await;
+        assert_eq!(read(&stage, 0, Eventual).await, version, "P6");
+        assert_eq!(read(&stage, 1, Strict).await, version, "P3");
+        eventually!("every node has heard of it", {
+            (read(&stage, 1, Eventual).await == version).then_some(())
+        });
+    }
+    Ok(())
+}
+
+/// P2: a transaction that was rolled back invalidates nothing on other nodes, and leaves no row of its own behind.
+pub(crate) async fn rolled_back_transaction_changes_nothing(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::with(&harness, 2).await?;
+    read(&stage, 1, Eventual).await;
+    let head = stage.log.head().await.expect("a head");
+    let transaction = begin(&stage, 1).await?;
+    read(&stage, 0, Eventual).await;
+    end(&stage, transaction, Ending::RollBack).await;
+    for freshness in Freshness::ALL {
+        assert_eq!(read(&stage, 0, freshness).await, 0);
+        assert_eq!(read(&stage, 1, freshness).await, 0);
+    }
+    stage.caught_up(1).await;
+    assert!(
+        stage.holds(1, Eventual, "1"),
+        "it was invalidated elsewhere"
+    );
+    let start = invalidation_core::ReadStart::new(invalidation_core::Tick::from_nanos(1), 1);
+    let request = invalidation_core::ReadRequest::new(&head, start);
+    match stage.log.read(request).await.expect("reads") {
+        invalidation_core::Page::Entries { entries, .. } => assert!(
+            entries.is_empty(),
+            "a rolled back transaction left {entries:?} in the log"
+        ),
+        other => panic!("a page was expected, and came {other:?}"),
+    }
+    Ok(())
+}
+
+/// P2: one whose node was told of no end at all leaves nothing stale, and nothing of it in the log.
+pub(crate) async fn forgotten_transaction_leaves_nothing_stale(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::with(&harness, 2).await?;
+    for version in 1..=3 {
+        let forgotten = begin(&stage, 1_000).await?;
+        end(&stage, forgotten, Ending::Drop).await;
+        let transaction = begin(&stage, version).await?;
+        end(&stage, transaction, Ending::Commit).await;
+        for place in [0, 1] {
+            assert_eq!(read(&stage, place, Strict).await, version);
+        }
+    }
+    Ok(())
+}
+
+/// A transaction that has written row 1, once the database lets it.
+async fn begin(stage: &Stage, version: u64) -> Result<Box<dyn BusinessTransaction>, Unable> {
+    // A transaction that was dropped may still be rolling back.
+    let deadline = tokio::time::Instant::now() + wait::PATIENCE;
+    loop {
+        let mut transaction = stage.space.log.begin().await?;
+        match transaction.write_row("1", &version.to_string()).await {
+            Ok(()) => return Ok(transaction),
+            Err(error) => assert!(tokio::time::Instant::now() < deadline, "{error}"),
+        }
+        drop(transaction);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn end(stage: &Stage, transaction: Box<dyn BusinessTransaction>, ending: Ending) {
+    let node = stage.places[0].node();
+    let ended = node.end(transaction, of_key("1"), ending);
+    wait::within("the end of a transaction", wait::PATIENCE, ended)
+        .await
+        .expect("the transaction ends");
+}
+
+async fn read(stage: &Stage, place: usize, freshness: Freshness) -> u64 {
+    let loader = stored(&stage.space, "1");
+    let read = stage.places[place].read(freshness, "1", loader);
+    wait::within("a read", wait::PATIENCE, read).await
+}
+
+/// Loads a row of the business database.
+pub(crate) fn stored(space: &Arc<NodeSpace>, key: &str) -> Loader {
+    let (space, key) = (Arc::clone(space), key.to_owned());
+    Arc::new(move || {
+        let (space, key) = (Arc::clone(&space), key.clone());
+        async move {
+            let row = space
+                .log
+                .row(&key)
+                .await
+                .map_err(|unable| unable.to_string())?;
+            let version = row.map_or(Ok(0), |row| row.parse())?;
+            let tags = vec![tag_of(&key)];
+            Ok::<_, BoxError>(Row { version, tags })
+        }
+        .boxed()
+    })
+}

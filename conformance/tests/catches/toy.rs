@@ -1,0 +1,497 @@
+//! A small honest node, and the mistakes it can be told to make.
+//!
+//! It is as simple as a node can be: every cache is one map, and whatever is not a key of it clears it.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use invalidation_conformance::{
+    BusinessTransaction, CLUSTER, Ending, Freshness, Loader, NodeUnderTest, Row, Setup,
+};
+use invalidation_core::{
+    BoxError, ClusterName, Completeness, Cursor, Entry, EntryHash, Error, Invalidation, NodeId,
+    Outgoing, Page, Payload, ReadRequest, ReadStart, Scope, Sender, Signal, Tick,
+    frame::{Carried, Envelope, Message, Standing, decode, encode},
+};
+use parking_lot::Mutex;
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+/// What it may get wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mistake {
+    None,
+    NoFence,
+    SlidingTtl,
+    LeaseFromTheEnd,
+    SharesReadBegun,
+    JoinsOlderLoad,
+    BelievesClaims,
+    MarksBeforeApplying,
+    FlushDoesNotFence,
+    TagsOnlyAtInsert,
+}
+
+/// Starts it.
+pub(crate) async fn start(setup: Setup, mistake: Mistake) -> Result<Arc<dyn NodeUnderTest>, Error> {
+    setup.log.install().await?;
+    let cursor = setup.log.head().await?;
+    let shared = Arc::new(Shared {
+        mistake,
+        id: NodeId::random(),
+        state: Mutex::default(),
+        lease: watch::Sender::new(Lease::default()),
+        wanted: Notify::new(),
+        applying: tokio::sync::Mutex::default(),
+        setup,
+    });
+    let signals = shared.setup.transport.subscribe().await?;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(Arc::clone(&shared).poll(cursor));
+    tasks.spawn(Arc::clone(&shared).listen(signals));
+    Ok(Arc::new(Toy {
+        shared,
+        _tasks: tasks,
+    }))
+}
+
+struct Toy {
+    shared: Arc<Shared>,
+    /// They end with it.
+    _tasks: JoinSet<()>,
+}
+
+struct Shared {
+    mistake: Mistake,
+    id: NodeId,
+    setup: Setup,
+    state: Mutex<State>,
+    lease: watch::Sender<Lease>,
+    wanted: Notify,
+    /// Held while an entry is applied and marked.
+    applying: tokio::sync::Mutex<HashSet<EntryHash>>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Lease {
+    as_of: Tick,
+    begun: u64,
+    done: u64,
+    failures: u32,
+    closed: bool,
+}
+
+#[derive(Default)]
+struct State {
+    /// Of everything that was applied.
+    sequence: u64,
+    /// The last sequence at which a key, a tag or all of a cache was invalidated.
+    keys: HashMap<(Freshness, String), u64>,
+    tags: HashMap<(Freshness, String), u64>,
+    all: HashMap<Freshness, u64>,
+    entries: HashMap<(Freshness, String), Stored>,
+    flights: HashMap<(Freshness, String), Flight>,
+    sent: u64,
+}
+
+struct Stored {
+    row: Row,
+    expires: Tick,
+}
+
+#[derive(Clone)]
+struct Flight {
+    start: u64,
+    landed: watch::Receiver<Option<Row>>,
+}
+
+impl State {
+    /// Whether nothing was invalidated since `start` that concerns this key, or, when they are known, these tags.
+    fn holds(&self, at: &(Freshness, String), start: u64, tags: &[String]) -> bool {
+        let after = |sequence: Option<&u64>| sequence.is_some_and(|sequence| *sequence > start);
+        !after(self.keys.get(at))
+            && !after(self.all.get(&at.0))
+            && !tags
+                .iter()
+                .any(|tag| after(self.tags.get(&(at.0, tag.clone()))))
+    }
+}
+
+impl Shared {
+    fn apply(&self, what: &Invalidation) {
+        match what {
+            Invalidation::Everything => self.flush(self.mistake != Mistake::FlushDoesNotFence),
+            Invalidation::Cache { cache, scope } => {
+                for freshness in Freshness::ALL {
+                    if freshness.cache() == *cache {
+                        self.apply_to(freshness, scope);
+                    }
+                }
+            }
+        }
+    }
+
+    fn apply_to(&self, freshness: Freshness, scope: &Scope) {
+        let mut state = self.state.lock();
+        state.sequence += 1;
+        let now = state.sequence;
+        match scope {
+            Scope::Keys(keys) => {
+                for key in keys.iter() {
+                    let at = (freshness, key.to_string());
+                    state.entries.remove(&at);
+                    state.keys.insert(at, now);
+                }
+            }
+            Scope::Tags(tags) => {
+                state.entries.retain(|(of, _), stored| {
+                    *of != freshness
+                        || !stored
+                            .row
+                            .tags
+                            .iter()
+                            .any(|tag| tags.contains(&(**tag).into()))
+                });
+                for tag in tags.iter() {
+                    state.tags.insert((freshness, tag.to_string()), now);
+                }
+            }
+            Scope::All => {
+                state.entries.retain(|(of, _), _| *of != freshness);
+                state.all.insert(freshness, now);
+            }
+        }
+    }
+
+    fn flush(&self, fences: bool) {
+        let mut state = self.state.lock();
+        state.entries.clear();
+        if fences {
+            state.sequence += 1;
+            let now = state.sequence;
+            for freshness in Freshness::ALL {
+                state.all.insert(freshness, now);
+            }
+        }
+    }
+
+    /// Applies an entry that is known to be committed, unless it was applied before.
+    async fn apply_once(&self, entry: &Entry) {
+        if self.mistake == Mistake::MarksBeforeApplying {
+            if self.applying.lock().await.insert(entry.hash()) {
+                sleep(Duration::from_millis(15)).await;
+                self.apply(&entry.invalidation);
+            }
+            return;
+        }
+        let mut applied = self.applying.lock().await;
+        if !applied.contains(&entry.hash()) {
+            self.apply(&entry.invalidation);
+            applied.insert(entry.hash());
+        }
+    }
+
+    async fn poll(self: Arc<Self>, mut cursor: Cursor) {
+        let period = self.setup.max_staleness / 2;
+        let mut series = None;
+        loop {
+            let mut number = 0;
+            self.lease.send_modify(|lease| {
+                lease.begun += 1;
+                number = lease.begun;
+            });
+            let started = ReadStart::new(self.setup.clock.now(), number);
+            let series_started = *series.get_or_insert(started);
+            let mut request = ReadRequest::new(&cursor, started);
+            request.series_started = series_started;
+            let read = timeout(self.setup.read_timeout, self.setup.log.read(request)).await;
+            match read {
+                Ok(Ok(Page::Entries {
+                    entries,
+                    next,
+                    complete,
+                })) => {
+                    for logged in entries {
+                        match logged.payload {
+                            Payload::Entry(entry) => self.apply_once(&entry).await,
+                            Payload::Undecodable { .. } => self.flush(true),
+                        }
+                    }
+                    cursor = next;
+                    let Completeness::AsOf(start) = complete else {
+                        continue;
+                    };
+                    series = None;
+                    self.renew(start);
+                }
+                Ok(Ok(Page::Expired { next, as_of, .. })) => {
+                    self.flush(self.mistake != Mistake::FlushDoesNotFence);
+                    cursor = next;
+                    series = None;
+                    self.renew(as_of);
+                }
+                _ => self.lease.send_modify(|lease| lease.failures += 1),
+            }
+            let _ = timeout(period, self.wanted.notified()).await;
+        }
+    }
+
+    fn renew(&self, start: ReadStart) {
+        let as_of = match self.mistake {
+            Mistake::LeaseFromTheEnd => self.setup.clock.now(),
+            _ => start.tick(),
+        };
+        self.lease.send_modify(|lease| {
+            lease.as_of = lease.as_of.max(as_of);
+            lease.done = lease.done.max(start.number());
+            lease.failures = 0;
+        });
+    }
+
+    async fn listen(self: Arc<Self>, mut signals: invalidation_core::Subscription) {
+        while let Some(Ok(signal)) = signals.next().await {
+            match signal {
+                Signal::Frame(frame) => self.hear(&frame).await,
+                Signal::Gap(_) | Signal::Nudge => self.wanted.notify_one(),
+                _ => {}
+            }
+        }
+    }
+
+    async fn hear(&self, frame: &invalidation_core::Frame) {
+        let Ok(Envelope {
+            message: Message::Invalidations(carried),
+            ..
+        }) = decode(&frame.bytes)
+        else {
+            return self.wanted.notify_one();
+        };
+        for Carried { entry, standing } in carried {
+            let proven =
+                matches!(standing, Standing::Proven(_)) && frame.sender == Sender::Authenticated;
+            if proven || self.mistake == Mistake::BelievesClaims {
+                self.apply_once(&entry).await;
+            } else {
+                self.apply(&entry.invalidation);
+            }
+        }
+    }
+
+    async fn spread(&self, entries: Vec<Entry>) {
+        for entry in &entries {
+            self.apply_once(entry).await;
+        }
+        let sequence = {
+            let mut state = self.state.lock();
+            state.sent += 1;
+            state.sent
+        };
+        let standing = self
+            .setup
+            .log
+            .identity()
+            .map_or(Standing::Claimed, |identity| {
+                Standing::Proven(Some(identity))
+            });
+        let carried = |entry| Carried {
+            entry,
+            standing: standing.clone(),
+        };
+        let bytes = encode(&Envelope {
+            cluster: ClusterName::new(CLUSTER).expect("a good name"),
+            origin: self.id,
+            sequence,
+            message: Message::Invalidations(entries.into_iter().map(carried).collect()),
+        });
+        // The log tells those whom this does not reach.
+        let transport = Arc::clone(&self.setup.transport);
+        tokio::spawn(async move { transport.publish(Outgoing::to_all(bytes)).await.map(drop) });
+    }
+
+    /// Whether cached values may be served; waits for the log where that helps.
+    async fn fresh(&self, freshness: Freshness) -> bool {
+        let arrived = self.lease.borrow().begun;
+        if self.is_fresh(freshness) {
+            return true;
+        }
+        if self.lease.borrow().closed || self.lease.borrow().failures > 1 {
+            return false;
+        }
+        let least = match self.mistake {
+            Mistake::SharesReadBegun => arrived,
+            _ => arrived + 1,
+        };
+        let mut changes = self.lease.subscribe();
+        self.wanted.notify_one();
+        let renewed = async {
+            loop {
+                let lease = *changes.borrow_and_update();
+                if lease.closed || lease.failures > 1 {
+                    return false;
+                }
+                if lease.done >= least {
+                    return true;
+                }
+                self.wanted.notify_one();
+                if changes.changed().await.is_err() {
+                    return false;
+                }
+            }
+        };
+        timeout(2 * self.setup.read_timeout, renewed)
+            .await
+            .unwrap_or(false)
+    }
+
+    fn is_fresh(&self, freshness: Freshness) -> bool {
+        let lease = *self.lease.borrow();
+        let age = self.setup.clock.now().since(lease.as_of);
+        !lease.closed
+            && match freshness {
+                Freshness::Eventual => true,
+                Freshness::Bounded => age < self.setup.max_staleness,
+                Freshness::Strict => false,
+            }
+    }
+
+    fn lookup(&self, at: &(Freshness, String)) -> Option<u64> {
+        let now = self.setup.clock.now();
+        let mut state = self.state.lock();
+        let stored = state.entries.get_mut(at)?;
+        if stored.expires <= now {
+            return None;
+        }
+        if self.mistake == Mistake::SlidingTtl {
+            stored.expires = now + self.setup.ttl;
+        }
+        Some(stored.row.version)
+    }
+
+    /// The flight to follow, or a new one to lead.
+    fn board(&self, at: &(Freshness, String), proved: u64) -> Result<Flight, Lead> {
+        let mut state = self.state.lock();
+        let flight = state.flights.get(at).cloned();
+        if let Some(flight) = flight.filter(|flight| flight.landed.has_changed().is_ok()) {
+            let holds = state.holds(at, flight.start, &[]) && proved <= flight.start;
+            if holds || self.mistake == Mistake::JoinsOlderLoad {
+                return Ok(flight);
+            }
+        }
+        let (lands, landed) = watch::channel(None);
+        let start = state.sequence;
+        let flight = Flight { start, landed };
+        state.flights.insert(at.clone(), flight);
+        Err(Lead {
+            start,
+            began: self.setup.clock.now(),
+            lands,
+        })
+    }
+
+    fn land(&self, at: (Freshness, String), lead: Lead, row: &Row) {
+        let mut state = self.state.lock();
+        let fenced = match self.mistake {
+            Mistake::NoFence => false,
+            _ => !state.holds(&at, lead.start, &row.tags),
+        };
+        if !fenced {
+            let stored = Stored {
+                row: row.clone(),
+                expires: lead.began + self.setup.ttl,
+            };
+            state.entries.insert(at, stored);
+        }
+        lead.lands.send_replace(Some(row.clone()));
+    }
+}
+
+struct Lead {
+    start: u64,
+    began: Tick,
+    lands: watch::Sender<Option<Row>>,
+}
+
+#[async_trait]
+impl NodeUnderTest for Toy {
+    async fn read(&self, freshness: Freshness, key: &str, load: Loader) -> Result<u64, BoxError> {
+        let at = (freshness, key.to_owned());
+        if !self.shared.fresh(freshness).await {
+            return Ok(load().await?.version);
+        }
+        // Who is not bounded may join any load that holds.
+        let proved = match freshness {
+            Freshness::Eventual => 0,
+            _ => self.shared.state.lock().sequence,
+        };
+        loop {
+            if let Some(version) = self.shared.lookup(&at) {
+                return Ok(version);
+            }
+            let came = self.shared.state.lock().sequence;
+            match self.shared.board(&at, proved) {
+                Err(lead) => {
+                    let row = load().await?;
+                    self.shared.land(at, lead, &row);
+                    return Ok(row.version);
+                }
+                Ok(mut flight) => {
+                    let landed = flight.landed.wait_for(Option::is_some).await;
+                    let Some(row) = landed.ok().and_then(|row| row.clone()) else {
+                        continue;
+                    };
+                    let trusts = matches!(
+                        self.shared.mistake,
+                        Mistake::TagsOnlyAtInsert | Mistake::JoinsOlderLoad
+                    );
+                    let state = self.shared.state.lock();
+                    if trusts || came <= flight.start || state.holds(&at, flight.start, &row.tags) {
+                        return Ok(row.version);
+                    }
+                }
+            }
+        }
+    }
+
+    fn holds(&self, freshness: Freshness, key: &str) -> bool {
+        let at = (freshness, key.to_owned());
+        self.shared.is_fresh(freshness) && self.shared.lookup(&at).is_some()
+    }
+
+    async fn invalidate(&self, what: Vec<Invalidation>) -> Result<(), Error> {
+        let entries: Vec<_> = what.into_iter().map(Entry::new).collect();
+        self.shared.setup.log.append(&entries).await?;
+        self.shared.spread(entries).await;
+        Ok(())
+    }
+
+    async fn end(
+        &self,
+        mut transaction: Box<dyn BusinessTransaction>,
+        what: Vec<Invalidation>,
+        ending: Ending,
+    ) -> Result<(), Error> {
+        let entries: Vec<_> = what.into_iter().map(Entry::new).collect();
+        transaction.append(&entries).await?;
+        match ending {
+            Ending::Commit => {
+                transaction.commit().await?;
+                self.shared.spread(entries).await;
+            }
+            Ending::RollBack => transaction.roll_back().await?,
+            Ending::Drop => {}
+        }
+        Ok(())
+    }
+
+    async fn shutdown(&self) {
+        self.shared.lease.send_modify(|lease| lease.closed = true);
+    }
+}
