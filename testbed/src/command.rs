@@ -35,7 +35,9 @@ impl Call {
             .stdin(Stdio::null())
             .stdout(folder.append(log)?)
             .stderr(folder.append(log)?)
-            .env("LC_ALL", "C");
+            .env("LC_ALL", "C")
+            // A MariaDB that starts removes temporary tables of all others from the folder it shares with them.
+            .env("TMPDIR", folder.path());
         if cfg!(target_arch = "aarch64") {
             // etcd 3.4 asks for this word before it runs there.
             command.env("ETCD_UNSUPPORTED_ARCH", "arm64");

@@ -48,8 +48,9 @@ impl Folder {
 
     /// The last lines of a file, for an error's text.
     pub(crate) fn tail(&self, name: &str) -> String {
-        const BYTES: u64 = 4096;
-        const LINES: usize = 20;
+        const BYTES: u64 = 8192;
+        // mariadb-install-db follows the reason with thirty lines of advice.
+        const LINES: usize = 60;
         let mut text = Vec::new();
         let read = File::open(self.path.join(name)).and_then(|mut file| {
             let length = file.metadata()?.len();

@@ -43,7 +43,7 @@ pub(crate) fn ready(
             "postgres",
             "select 1 / count(*) from pg_stat_wal_receiver where status = 'streaming'",
         ),
-        Ready::ReplicaLinked => wire.line("INFO replication\r\n", "master_link_status:up"),
+        Ready::ReplicaLinked => wire.line("INFO replication\r\nQUIT\r\n", "master_link_status:up"),
     });
     answered.map_err(|error| unanswered(backend, address, &error))
 }

@@ -165,11 +165,12 @@ impl Place<'_> {
         let mut arguments = list(["--port", &port, "--bind", "127.0.0.1", "--dir", &folder]);
         arguments.extend(list(["--save", "", "--appendonly", "no"]));
         arguments.extend(list(["--proc-title-template", &title]));
+        // A primary waits five seconds for more replicas otherwise.
+        arguments.extend(list(["--repl-diskless-sync-delay", "0"]));
         let mut ready = Ready::Answers;
         if let Role::Of(primary) = role {
             let (host, port) = (primary.ip().to_string(), primary.port().to_string());
             arguments.extend(list(["--replicaof", &host, &port]));
-            arguments.extend(list(["--repl-diskless-sync-delay", "0"]));
             ready = Ready::ReplicaLinked;
         }
         self.recipe(Backend::Redis, "redis-server", arguments, ready)

@@ -5,6 +5,7 @@ mod absence;
 mod client;
 mod copies;
 mod disruptions;
+mod failures;
 mod hold;
 mod left_behind;
 mod ordinary_user;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     let trials = [
         disruptions::trials(),
         copies::trials(),
+        failures::trials(),
         sharing::trials(),
         left_behind::trials(),
         ordinary_user::trials(),
