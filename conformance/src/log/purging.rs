@@ -123,8 +123,10 @@ pub(crate) async fn readers_beside_purges(
     stage.space.purges()?;
     let mut reader = stage.reader().await?.paged(3);
     let entries = numbered("a", 120);
+    let (backlog, rest) = entries.split_at(20);
+    stage.append(backlog).await;
     let writer = tokio::spawn({
-        let (log, entries) = (stage.log.clone(), entries.clone());
+        let (log, entries) = (stage.log.clone(), rest.to_vec());
         async move {
             for part in entries.chunks(4) {
                 super::stage::append(&log, part).await;
@@ -135,7 +137,6 @@ pub(crate) async fn readers_beside_purges(
     let mut found = Vec::new();
     loop {
         let finished = writer.is_finished();
-        purger.purge(Duration::ZERO).await.expect("purges");
         match reader.page().await {
             // Only a gap allows to leave some out, and then all before it.
             Err(_) => found.clear(),
@@ -146,6 +147,8 @@ pub(crate) async fn readers_beside_purges(
                 }
             }
         }
+        // After the first of several pages, to begin with.
+        purger.purge(Duration::ZERO).await.expect("purges");
     }
     writer.await.expect("every append succeeds");
     let expected = &entries[entries.len() - found.len().min(entries.len())..];
