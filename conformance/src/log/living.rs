@@ -154,6 +154,38 @@ pub(crate) async fn a_dropped_append_is_whole_or_nothing(
     Ok(())
 }
 
+/// P13: after a purge that was dropped half way a reader finds all that it deleted to be told, or still there.
+pub(crate) async fn a_dropped_purge_hides_nothing(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    for polls in 1..16 {
+        let stage = Stage::fresh(&harness).await?;
+        stage.space.purges()?;
+        let mut reader = stage.reader().await?;
+        let entries = numbered("a", 4);
+        stage.append(&entries).await;
+        dropped_after(polls, stage.log.purge(Duration::ZERO)).await;
+        if let Ok(found) = within(
+            "a read after a dropped purge",
+            PATIENCE,
+            reader.try_catch_up(),
+        )
+        .await
+        {
+            let rule = format!(
+                "P13: a purge dropped after {polls} polls: the cursor expires, or nothing is missing"
+            );
+            assert_in_order(&rule, &entries, &found);
+        }
+        let last = [key("last")];
+        let appended = append(&stage.log, &last);
+        within("an append after a dropped purge", PATIENCE, appended).await;
+        assert_exactly("P1: the log goes on", &last, &reader.catch_up().await);
+    }
+    Ok(())
+}
+
 /// P2, P16: a transaction that is dropped in the middle of an append leaves nothing behind and holds no lock.
 pub(crate) async fn a_dropped_join_leaves_nothing(
     harness: Arc<dyn LogHarness>,

@@ -9,13 +9,7 @@ use toy_log::{Mistake, ToyLogs};
 
 /// Each mistake, and the cases that catch it.
 const CAUGHT: &[(Mistake, &[&str])] = &[
-    (
-        Mistake::IdCursor,
-        &[
-            "commit_order_unlike_id_order",
-            "exactly_once_beside_transactions",
-        ],
-    ),
+    (Mistake::IdCursor, &["commit_order_unlike_id_order"]),
     (
         Mistake::HorizonIdCursor,
         &[
@@ -108,6 +102,10 @@ const CAUGHT: &[(Mistake, &[&str])] = &[
         Mistake::ChecksTheFirstPageAlone,
         &["a_purge_between_two_pages_is_told", "readers_beside_purges"],
     ),
+    (
+        Mistake::PurgesInTwoSteps,
+        &["a_dropped_purge_hides_nothing"],
+    ),
     (Mistake::PurgesTheNewest, &["a_purge_keeps_the_newest"]),
     (Mistake::PurgesTheYoung, &["a_purge_keeps_what_is_younger"]),
     (Mistake::IdentityUnchecked, &["a_recreated_log_is_told"]),
@@ -127,6 +125,8 @@ const CAUGHT: &[(Mistake, &[&str])] = &[
             "a_restart_keeps_or_tells",
             "a_crash_keeps_or_tells",
             "a_cut_link_heals",
+            "a_paused_server_goes_on",
+            "a_black_hole_heals",
         ],
     ),
     (

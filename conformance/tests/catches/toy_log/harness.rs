@@ -29,6 +29,7 @@ impl LogHarness for ToyLogs {
                 refuses: AtomicBool::new(false),
                 down: AtomicBool::new(false),
                 closed: AtomicBool::new(false),
+                silent: AtomicBool::new(false),
                 locked: AtomicBool::new(false),
                 statements: Mutex::new(Vec::new()),
             }),
@@ -82,7 +83,13 @@ impl LogSpace for Space {
                 }
                 server.down.store(true, Ordering::SeqCst);
             }
-            Disruption::Restart | Disruption::Heal => server.down.store(false, Ordering::SeqCst),
+            Disruption::Pause | Disruption::BlackHole => {
+                server.silent.store(true, Ordering::SeqCst)
+            }
+            Disruption::Restart | Disruption::Resume | Disruption::Heal => {
+                server.down.store(false, Ordering::SeqCst);
+                server.silent.store(false, Ordering::SeqCst);
+            }
             Disruption::Fill | Disruption::ReadOnly => server.refuses.store(true, Ordering::SeqCst),
             Disruption::Empty | Disruption::Writable => {
                 server.refuses.store(false, Ordering::SeqCst)

@@ -39,6 +39,8 @@ pub(crate) enum Mistake {
     HeadPastOpenTransactions,
     /// A purge does not move the floor.
     ForgetsTheFloor,
+    /// A purge deletes first, and moves the floor after.
+    PurgesInTwoSteps,
     /// A purge deletes the newest row too.
     PurgesTheNewest,
     /// A purge does not look at the age.

@@ -35,6 +35,8 @@ struct Server {
     refuses: AtomicBool,
     /// It cannot be reached.
     down: AtomicBool,
+    /// It does not answer.
+    silent: AtomicBool,
     closed: AtomicBool,
     /// Left behind by a call that was dropped.
     locked: AtomicBool,
@@ -100,6 +102,13 @@ impl ToyLog {
         self.closed.load(Ordering::SeqCst) || self.server.closed.load(Ordering::SeqCst)
     }
 
+    /// Waits while the server is silent.
+    async fn answer(&self) {
+        while self.server.silent.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     /// Waits for another node, here with the lock held.
     async fn hold_lock(&self, operation: &'static str) -> Result<(), Error> {
         if self.server.has(Mistake::LeavesLocksBehind) {
@@ -156,10 +165,14 @@ impl InvalidationLog for ToyLog {
 
     async fn append(&self, entries: &[Entry]) -> Result<Vec<Position>, Error> {
         self.check("append", true)?;
+        self.answer().await;
         let entries = self.stored(entries);
         if self.server.has(Mistake::AcknowledgesAfterClose) {
-            for _ in 0..50 {
-                tokio::task::yield_now().await;
+            // As one that waits in a queue; long enough for whoever closes.
+            for _ in 0..1_000 {
+                if !self.is_closed() {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
             }
             if self.is_closed() {
                 let mut forgotten = self.server.store.lock().clone();
@@ -198,7 +211,9 @@ impl InvalidationLog for ToyLog {
     }
 
     async fn read(&self, request: ReadRequest<'_>) -> Result<Page, Error> {
-        if self.server.has(Mistake::NothingNewWhileDown) && self.server.down.load(Ordering::SeqCst)
+        if self.server.has(Mistake::NothingNewWhileDown)
+            && (self.server.down.load(Ordering::SeqCst)
+                || self.server.silent.load(Ordering::SeqCst))
         {
             return Ok(Page::Entries {
                 entries: Vec::new(),
@@ -207,6 +222,7 @@ impl InvalidationLog for ToyLog {
             });
         }
         self.check("read", false)?;
+        self.answer().await;
         self.hold_lock("read").await?;
         if self.server.has(Mistake::RefusesUnreadableCursors) && !is_readable(request.after) {
             return Err(Error::new(
@@ -231,7 +247,12 @@ impl InvalidationLog for ToyLog {
 
     async fn purge(&self, retention: Duration) -> Result<Purged, Error> {
         self.check("purge", true)?;
-        Ok(Purged::new(self.server.store.lock().purge(retention)))
+        let purged = self.server.store.lock().purge(retention);
+        if self.server.has(Mistake::PurgesInTwoSteps) {
+            tokio::task::yield_now().await;
+            self.server.store.lock().move_floor();
+        }
+        Ok(Purged::new(purged))
     }
 
     fn statement(&self, entries: &[Entry]) -> Option<LogStatement> {

@@ -183,12 +183,22 @@ impl Store {
         let Some((last, _)) = going.last() else {
             return 0;
         };
-        if !self.has(Mistake::ForgetsTheFloor) {
+        if !self.has(Mistake::ForgetsTheFloor) && !self.has(Mistake::PurgesInTwoSteps) {
             self.floor = *last;
         }
         let ids: BTreeSet<_> = going.iter().map(|(_, row)| row.id).collect();
         self.rows.retain(|row| !ids.contains(&row.id));
         ids.len() as u64
+    }
+
+    /// The second step of a purge.
+    pub(crate) fn move_floor(&mut self) {
+        if let Some(oldest) = self.rows.first() {
+            self.floor = Place {
+                at: oldest.commit.unwrap_or_default().saturating_sub(1),
+                nonce: 0,
+            };
+        }
     }
 
     /// The rows that a read sees, in the order in which it reads them.
