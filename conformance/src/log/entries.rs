@@ -43,8 +43,9 @@ pub(super) fn assert_exactly(rule: &str, expected: &[Entry], found: &[LoggedEntr
             None => extra.push(scope(&entry.invalidation)),
         }
     }
-    let missing: Vec<_> = left
-        .values()
+    let missing: Vec<_> = expected
+        .iter()
+        .filter(|entry| left.contains_key(&entry.nonce))
         .map(|entry| scope(&entry.invalidation))
         .collect();
     assert!(

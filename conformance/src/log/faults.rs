@@ -1,8 +1,9 @@
 //! Backends that refuse, are full, or go away.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use invalidation_core::{Entry, Error, ErrorKind, Invalidation, Scope};
+use tokio::time::timeout;
 
 use super::{
     LogHarness,
@@ -163,6 +164,66 @@ async fn goes_away(
         &[entry],
         &cold.catch_up().await,
     );
+    Ok(())
+}
+
+/// P1, P4: a server that stops running for a while makes no read complete, and afterwards nothing is missing.
+pub(crate) async fn a_paused_server_goes_on(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    falls_silent(&harness, Disruption::Pause, Disruption::Resume).await
+}
+
+/// P1, P4: a link through which nothing comes makes no read complete, and afterwards nothing is missing.
+pub(crate) async fn a_black_hole_heals(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    falls_silent(&harness, Disruption::BlackHole, Disruption::Heal).await
+}
+
+async fn falls_silent(
+    harness: &Arc<dyn LogHarness>,
+    begins: Disruption,
+    ends: Disruption,
+) -> Result<(), Unable> {
+    /// What a node waits for a read.
+    const TIMEOUT: Duration = Duration::from_millis(400);
+    let stage = Stage::fresh(harness).await?;
+    let mut reader = stage.reader().await?;
+    let mut kept = numbered("before", 3);
+    stage.append(&kept).await;
+    let dropped = numbered("during", 2);
+    stage.disrupt(begins).await?;
+    for _ in 0..2 {
+        if let Ok(Ok(page)) = timeout(TIMEOUT, reader.attempt()).await {
+            panic!("P4: a read was answered during {begins:?}: {page:?}");
+        }
+    }
+    let unknown = timeout(TIMEOUT, stage.log.append(&dropped)).await;
+    assert!(
+        !matches!(unknown, Ok(Ok(_))),
+        "an append was acknowledged during {begins:?}"
+    );
+    stage.disrupt(ends).await?;
+    let after = until!("the log takes appends again", {
+        let entry = key("after");
+        let appended = timeout(PATIENCE, stage.log.append(std::slice::from_ref(&entry))).await;
+        matches!(appended, Ok(Ok(_))).then_some(entry)
+    });
+    kept.push(after);
+    // Cursors may expire, if a server that was silent for so long was replaced.
+    if let Ok(found) = reader.try_catch_up().await {
+        let rule = format!("P1: after {begins:?} nothing acknowledged is missing");
+        assert_exactly(&rule, &kept, &among(&found, &kept));
+        let there = among(&found, &dropped).len();
+        assert!(
+            there == 0 || there == dropped.len(),
+            "an append that was given up happened as a whole or not at all; {there} of {} entries are there",
+            dropped.len()
+        );
+    }
     Ok(())
 }
 

@@ -27,28 +27,34 @@ pub(crate) async fn nodes_install_at_once(
         for _ in 0..6 {
             logs.push(space.connect().await?);
         }
-        let installs: Vec<_> = logs
-            .iter()
-            .cloned()
-            .map(|log| tokio::spawn(async move { log.install().await }))
+        let starts: Vec<_> = logs
+            .into_iter()
+            .enumerate()
+            .map(|(number, log)| {
+                tokio::spawn(async move {
+                    let installed = log.install().await;
+                    installed.expect("nodes that install at the same time all succeed");
+                    let reader = Reader::cold(log.clone()).await;
+                    let entry = key(number.to_string());
+                    append(&log, std::slice::from_ref(&entry)).await;
+                    (reader, entry)
+                })
+            })
             .collect();
-        for install in installs {
-            let installed = install.await.expect("install does not panic");
-            installed.expect("nodes that install at the same time all succeed");
+        let mut nodes = Vec::new();
+        for start in starts {
+            nodes.push(start.await.expect("every node starts"));
         }
-        let mut readers = Vec::new();
-        for log in &logs {
-            readers.push(Reader::cold(log.clone()).await);
+        for (reader, entry) in &mut nodes {
+            let own = among(&reader.catch_up().await, std::slice::from_ref(entry));
+            let rule = "what a node appended stays when others install";
+            assert_exactly(rule, std::slice::from_ref(entry), &own);
         }
-        let mut entries = Vec::new();
-        for (number, log) in logs.iter().enumerate() {
-            let entry = key(number.to_string());
-            append(log, std::slice::from_ref(&entry)).await;
-            entries.push(entry);
-        }
-        for reader in &mut readers {
-            let rule = "all nodes that installed at once share one log";
-            assert_in_order(rule, &entries, &reader.catch_up().await);
+        let last = [key("last")];
+        append(&nodes[0].0.log, &last).await;
+        for (reader, _) in &mut nodes {
+            let rule = "all nodes that installed at the same time share one log";
+            assert_exactly(rule, &last, &reader.catch_up().await);
         }
     }
     Ok(())
@@ -144,6 +150,38 @@ pub(crate) async fn a_dropped_append_is_whole_or_nothing(
             there == 0 || there == 2,
             "a dropped append of 2 entries happened as a whole or not at all; {there} of them are there"
         );
+    }
+    Ok(())
+}
+
+/// P13: after a purge that was dropped half way a reader finds all that it deleted to be told, or still there.
+pub(crate) async fn a_dropped_purge_hides_nothing(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    for polls in 1..16 {
+        let stage = Stage::fresh(&harness).await?;
+        stage.space.purges()?;
+        let mut reader = stage.reader().await?;
+        let entries = numbered("a", 4);
+        stage.append(&entries).await;
+        dropped_after(polls, stage.log.purge(Duration::ZERO)).await;
+        if let Ok(found) = within(
+            "a read after a dropped purge",
+            PATIENCE,
+            reader.try_catch_up(),
+        )
+        .await
+        {
+            let rule = format!(
+                "P13: a purge dropped after {polls} polls: the cursor expires, or nothing is missing"
+            );
+            assert_in_order(&rule, &entries, &found);
+        }
+        let last = [key("last")];
+        let appended = append(&stage.log, &last);
+        within("an append after a dropped purge", PATIENCE, appended).await;
+        assert_exactly("P1: the log goes on", &last, &reader.catch_up().await);
     }
     Ok(())
 }

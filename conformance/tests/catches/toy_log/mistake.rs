@@ -1,0 +1,96 @@
+//! What a toy log may do wrong.
+
+/// One mistake; each was made by somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mistake {
+    /// The cursor is the last id read, and ids are given before the commit.
+    IdCursor,
+    /// Only rows of transactions older than every open one are read, and the cursor is the last id.
+    HorizonIdCursor,
+    /// Uncommitted rows are read.
+    DirtyReads,
+    /// Entries of a transaction are appended on a connection of their own.
+    AppendsBesideTransaction,
+    /// Going back to a savepoint leaves the entries behind it.
+    IgnoresSavepoints,
+    /// Reads are served by a replica that lags behind.
+    ReadsAReplica,
+    /// Every page says that it is complete.
+    AlwaysComplete,
+    /// A page that is full leaves out the rest, without a word.
+    Truncates,
+    /// A page is as large as its entries are.
+    IgnoresMaxBytes,
+    /// A page says that it is complete as of its end.
+    AsOfTheEnd,
+    /// The last entry of a page is read again.
+    Duplicates,
+    /// A page is read backwards.
+    Reorders,
+    /// Rows that cannot be decoded are skipped.
+    SkipsUnknownRows,
+    /// Texts are trimmed on their way.
+    TrimsTexts,
+    /// A cursor that cannot be decoded is an error.
+    RefusesUnreadableCursors,
+    /// `head` means "wherever the log ends when I first read".
+    LateHead,
+    /// `head` is the last id that was given, to whatever transaction.
+    HeadPastOpenTransactions,
+    /// A purge does not move the floor.
+    ForgetsTheFloor,
+    /// A purge deletes first, and moves the floor after.
+    PurgesInTwoSteps,
+    /// A purge deletes the newest row too.
+    PurgesTheNewest,
+    /// A purge does not look at the age.
+    PurgesTheYoung,
+    /// The identity in a cursor is not checked.
+    IdentityUnchecked,
+    /// The witness in a cursor is not checked.
+    WitnessUnchecked,
+    /// The standby that takes over lacks the last entry, under the same identity.
+    FailsOverSilently,
+    /// What was acknowledged last is lost in a crash.
+    LosesTheLastInACrash,
+    /// An append that failed is acknowledged.
+    SwallowsAppendErrors,
+    /// An append that fails has written its first entry.
+    AppendsByHalves,
+    /// `covers` is always true.
+    CoversEverything,
+    /// Positions of the same entries differ when appended and when read.
+    PositionsDiffer,
+    /// Each install begins anew.
+    InstallBeginsAnew,
+    /// A user without rights is told that the backend is away, to be asked again for ever.
+    DeniedIsUnavailable,
+    /// Closing one handle closes all.
+    ClosesAll,
+    /// A closed handle still appends.
+    AppendsAfterClose,
+    /// A closed handle acknowledges what it no longer appends.
+    AcknowledgesAfterClose,
+    /// The entries of one append are appended one by one.
+    AppendsOneByOne,
+    /// A large append is cut off, and refused.
+    CutsLargeAppends,
+    /// An append of nothing gives a position.
+    PositionForNothing,
+    /// Who reads takes it away from others.
+    ConsumesWhatIsRead,
+    /// A wait that ends without an entry is an error.
+    WaitsWithAnError,
+    /// Only the first page of a series looks whether its past is still there.
+    ChecksTheFirstPageAlone,
+    /// While the server is down, there is nothing new.
+    NothingNewWhileDown,
+    /// A call that is dropped leaves its lock behind.
+    LeavesLocksBehind,
+    /// It joins transactions, and claims that it does not.
+    ClaimsTooLittle,
+    /// The statement for other drivers is no part of their transaction.
+    StatementOutsideTransaction,
+    /// `Debug` shows how the log is reached, with the password.
+    ShowsTheSecret,
+}

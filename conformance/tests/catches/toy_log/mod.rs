@@ -1,0 +1,292 @@
+//! A small log that is honest, or makes one [`Mistake`].
+
+mod harness;
+mod mistake;
+mod store;
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use invalidation_core::{
+    Completeness, Cursor, Entry, Error, ErrorKind, Invalidation, InvalidationLog, LogCapabilities,
+    LogIdentity, LogStatement, Page, Position, Purged, ReadConsistency, ReadRequest, Scope,
+};
+use parking_lot::Mutex;
+
+pub(crate) use harness::ToyLogs;
+pub(crate) use mistake::Mistake;
+use store::{Store, is_readable};
+
+/// The password that the toy is reached with.
+const SECRET: &str = "correct-horse";
+
+/// What all handles share.
+struct Server {
+    mistake: Option<Mistake>,
+    store: Mutex<Store>,
+    /// It refuses to write.
+    refuses: AtomicBool,
+    /// It cannot be reached.
+    down: AtomicBool,
+    /// It does not answer.
+    silent: AtomicBool,
+    closed: AtomicBool,
+    /// Left behind by a call that was dropped.
+    locked: AtomicBool,
+    /// The entries of statements, by their parameters.
+    statements: Mutex<Vec<Vec<Entry>>>,
+}
+
+/// One node's handle.
+struct ToyLog {
+    server: Arc<Server>,
+    /// Whether its user may write.
+    may_write: bool,
+    closed: AtomicBool,
+}
+
+impl Server {
+    fn has(&self, mistake: Mistake) -> bool {
+        self.mistake == Some(mistake)
+    }
+
+    /// Appends in a transaction of its own.
+    fn append(&self, entries: &[Entry]) -> Vec<Position> {
+        let mut store = self.store.lock();
+        let transaction = store.begin();
+        let positions = store.append(transaction, entries);
+        store.commit(transaction);
+        positions
+    }
+}
+
+impl ToyLog {
+    fn new(server: &Arc<Server>, may_write: bool) -> Self {
+        Self {
+            server: Arc::clone(server),
+            may_write,
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    fn check(&self, operation: &'static str, writes: bool) -> Result<(), Error> {
+        let fail = |kind, what: &'static str| Err(Error::new(kind, "toy", operation, what));
+        let goes_on = self.server.has(Mistake::AppendsAfterClose)
+            || self.server.has(Mistake::AcknowledgesAfterClose);
+        if self.is_closed() && !(operation == "append" && goes_on) {
+            return fail(ErrorKind::Closed, "it was closed: open another");
+        }
+        if self.server.down.load(Ordering::SeqCst) {
+            return fail(ErrorKind::Unavailable, "it is down: wait until it is back");
+        }
+        if writes && !self.may_write {
+            let unavailable = self.server.has(Mistake::DeniedIsUnavailable);
+            let kind = if unavailable {
+                ErrorKind::Unavailable
+            } else {
+                ErrorKind::Denied
+            };
+            return fail(kind, "give this user the right to write");
+        }
+        Ok(())
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst) || self.server.closed.load(Ordering::SeqCst)
+    }
+
+    /// Waits while the server is silent.
+    async fn answer(&self) {
+        while self.server.silent.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Waits for another node, here with the lock held.
+    async fn hold_lock(&self, operation: &'static str) -> Result<(), Error> {
+        if self.server.has(Mistake::LeavesLocksBehind) {
+            if self.server.locked.swap(true, Ordering::SeqCst) {
+                let what = "another call holds the lock";
+                return Err(Error::new(ErrorKind::Other, "toy", operation, what));
+            }
+            tokio::task::yield_now().await;
+            self.server.locked.store(false, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+
+    /// The entries, as they come to be stored.
+    fn stored(&self, entries: &[Entry]) -> Vec<Entry> {
+        let mut stored = entries.to_vec();
+        if self.server.has(Mistake::TrimsTexts) {
+            for entry in &mut stored {
+                if let Invalidation::Cache {
+                    scope: Scope::Keys(keys),
+                    ..
+                } = &mut entry.invalidation
+                {
+                    *keys = keys.iter().map(|key| key.trim().into()).collect();
+                }
+            }
+        }
+        stored
+    }
+}
+
+#[async_trait]
+impl InvalidationLog for ToyLog {
+    fn capabilities(&self) -> LogCapabilities {
+        let mut capabilities = LogCapabilities::new("toy");
+        capabilities.transactional = !self.server.has(Mistake::ClaimsTooLittle);
+        capabilities.reads = ReadConsistency::Linearizable;
+        capabilities.keeps_acknowledged = true;
+        capabilities
+    }
+
+    async fn install(&self) -> Result<(), Error> {
+        self.check("install", true)?;
+        if self.server.has(Mistake::InstallBeginsAnew) {
+            *self.server.store.lock() = Store::new(self.server.mistake);
+        }
+        Ok(())
+    }
+
+    async fn head(&self) -> Result<Cursor, Error> {
+        self.check("head", false)?;
+        Ok(self.server.store.lock().head())
+    }
+
+    async fn append(&self, entries: &[Entry]) -> Result<Vec<Position>, Error> {
+        self.check("append", true)?;
+        self.answer().await;
+        let entries = self.stored(entries);
+        if self.server.has(Mistake::AcknowledgesAfterClose) {
+            // As one that waits in a queue; long enough for whoever closes.
+            for _ in 0..1_000 {
+                if !self.is_closed() {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            }
+            if self.is_closed() {
+                let mut forgotten = self.server.store.lock().clone();
+                return Ok(forgotten.append(0, &entries));
+            }
+        }
+        if self.server.has(Mistake::CutsLargeAppends) && entries.len() > 1_000 {
+            self.server.append(&entries[..1_000]);
+            let what = "too many entries";
+            return Err(Error::new(ErrorKind::TooLarge, "toy", "append", what));
+        }
+        if self.server.has(Mistake::PositionForNothing) && entries.is_empty() {
+            return Ok(vec![self.server.store.lock().position(0)]);
+        }
+        if self.server.has(Mistake::AppendsOneByOne) {
+            let mut positions = Vec::new();
+            for entry in &entries {
+                positions.extend(self.server.append(std::slice::from_ref(entry)));
+                tokio::task::yield_now().await;
+            }
+            return Ok(positions);
+        }
+        if self.server.refuses.load(Ordering::SeqCst) {
+            if self.server.has(Mistake::SwallowsAppendErrors) {
+                let mut forgotten = self.server.store.lock().clone();
+                let transaction = forgotten.begin();
+                return Ok(forgotten.append(transaction, &entries));
+            }
+            if self.server.has(Mistake::AppendsByHalves) {
+                self.server.append(&entries[..entries.len() / 2]);
+            }
+            let what = "it is full: make room";
+            return Err(Error::new(ErrorKind::ReadOnly, "toy", "append", what));
+        }
+        Ok(self.server.append(&entries))
+    }
+
+    async fn read(&self, request: ReadRequest<'_>) -> Result<Page, Error> {
+        if self.server.has(Mistake::NothingNewWhileDown)
+            && (self.server.down.load(Ordering::SeqCst)
+                || self.server.silent.load(Ordering::SeqCst))
+        {
+            return Ok(Page::Entries {
+                entries: Vec::new(),
+                next: request.after.clone(),
+                complete: Completeness::AsOf(request.started),
+            });
+        }
+        self.check("read", false)?;
+        self.answer().await;
+        self.hold_lock("read").await?;
+        if self.server.has(Mistake::RefusesUnreadableCursors) && !is_readable(request.after) {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "toy",
+                "read",
+                "not a cursor",
+            ));
+        }
+        let page = self.server.store.lock().page(&request);
+        let nothing = matches!(&page, Page::Entries { entries, .. } if entries.is_empty());
+        if nothing && request.wait.is_some() && self.server.has(Mistake::WaitsWithAnError) {
+            let what = "nothing came";
+            return Err(Error::new(ErrorKind::Other, "toy", "read", what));
+        }
+        Ok(page)
+    }
+
+    fn covers(&self, cursor: &Cursor, position: &Position) -> bool {
+        self.server.store.lock().covers(cursor, position)
+    }
+
+    async fn purge(&self, retention: Duration) -> Result<Purged, Error> {
+        self.check("purge", true)?;
+        let purged = self.server.store.lock().purge(retention);
+        if self.server.has(Mistake::PurgesInTwoSteps) {
+            tokio::task::yield_now().await;
+            self.server.store.lock().move_floor();
+        }
+        Ok(Purged::new(purged))
+    }
+
+    fn statement(&self, entries: &[Entry]) -> Option<LogStatement> {
+        let mut statements = self.server.statements.lock();
+        statements.push(entries.to_vec());
+        let parameter = (statements.len() - 1).to_string();
+        Some(LogStatement::new(
+            "APPEND ?".to_owned(),
+            parameter,
+            entries.len() as u64,
+        ))
+    }
+
+    fn identity(&self) -> Option<LogIdentity> {
+        Some(self.server.store.lock().identity())
+    }
+
+    fn joinable(&self) -> Option<&(dyn std::any::Any + Send + Sync)> {
+        Some(self)
+    }
+
+    async fn close(&self) -> Result<(), Error> {
+        self.closed.store(true, Ordering::SeqCst);
+        if self.server.has(Mistake::ClosesAll) {
+            self.server.closed.store(true, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for ToyLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.server.has(Mistake::ShowsTheSecret);
+        let password = if shown { SECRET } else { "…" };
+        write!(f, "ToyLog(toy://user:{password}@here)")
+    }
+}
