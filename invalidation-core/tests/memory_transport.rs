@@ -82,6 +82,17 @@ async fn an_echo_is_no_peer() {
     assert_eq!(arrived(&mut at_a), ["1", "2"]);
 }
 
+/// A peer that was closed received nothing, though its stream is still there.
+#[tokio::test]
+async fn a_closed_peer_is_not_reached() {
+    let hub = MemoryHub::new();
+    let [a, b] = [(); 2].map(|()| MemoryTransport::new(&hub));
+    let _at_b = b.subscribe().await.unwrap();
+    assert_eq!(a.publish(frame("1")).await.unwrap().peers.len(), 1);
+    b.close().await.unwrap();
+    assert!(a.publish(frame("2")).await.unwrap().peers.is_empty());
+}
+
 /// A frame to one node reaches that node alone.
 #[tokio::test]
 async fn unicast_reaches_one() {

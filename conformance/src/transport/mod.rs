@@ -47,6 +47,7 @@ const CASES: &[Case<dyn TransportHarness>] = cases![dyn TransportHarness;
     "contract: capabilities().echoes" delivery::own_frames_come_as_declared,
     "contract: after its end one subscribes again" delivery::one_subscribes_again,
     "contract: one outcome for each peer" peers::delivery_names_each_peer,
+    "contract: received means that a subscription has it" peers::a_closed_peer_received_nothing,
     "contract: capabilities().unicast" peers::a_frame_for_one_node_goes_as_declared,
     "contract: capabilities() are claims, not state" peers::capabilities_do_not_change,
     "contract: frames are opaque" frames::binary_frames_arrive_whole,

@@ -70,6 +70,42 @@ pub(crate) async fn delivery_names_each_peer(
     Ok(())
 }
 
+/// A peer that was closed is never said to have received a frame.
+pub(crate) async fn a_closed_peer_received_nothing(
+    harness: Arc<dyn TransportHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let cluster = harness.cluster(2).await?;
+    let [from, to] = cluster.members() else {
+        panic!("the harness was asked for two nodes")
+    };
+    // Kept, so that only the close ends it.
+    let mut listener = Listener::at(to).await;
+    let delivery = publish(from, "while it is open").await;
+    listener.expect("while it is open").await;
+    if delivery.peers.is_empty() {
+        return Err(Unable::because(
+            "a broker takes frames for everybody, and says nothing of each peer",
+        ));
+    }
+    within("close", PATIENCE, to.transport.close())
+        .await
+        .expect("closes");
+    for n in 0..3 {
+        let frame = Outgoing::to_all(Bytes::from(format!("after it closed {n}")));
+        let publishing = within("publish", PATIENCE, from.transport.publish(frame));
+        let Ok(delivery) = publishing.await else {
+            continue;
+        };
+        let received = delivery.peers.iter().find(|peer| peer.result.is_ok());
+        assert!(
+            received.is_none(),
+            "expected nobody to have received a frame after the only peer closed, and got {received:?}"
+        );
+    }
+    Ok(())
+}
+
 /// A frame for one node reaches it: alone where `unicast` is declared, and else at least it, or it is
 /// `Unsupported`.
 pub(crate) async fn a_frame_for_one_node_goes_as_declared(

@@ -159,6 +159,16 @@ const CAUGHT: &[(Mistake, &str, &str)] = &[
         "after_close_all_is_closed",
         "Closed after close",
     ),
+    (
+        Mistake::SubscribesOnce,
+        "a_dropped_subscribe_leaves_it_usable",
+        "subscribe",
+    ),
+    (
+        Mistake::CloseLeavesSubscriptions,
+        "a_closed_peer_received_nothing",
+        "expected nobody",
+    ),
     (Mistake::SubscribesOnce, "one_subscribes_again", "subscribe"),
     (Mistake::LeaksATask, "dropping_leaks_no_task", "are alive"),
 ];

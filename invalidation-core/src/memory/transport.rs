@@ -112,6 +112,10 @@ impl MemoryHub {
 
     fn subscribers_of(&self, from: &Arc<Link>, to: Destination) -> Vec<Subscriber> {
         let wanted = |subscriber: &&Subscriber| {
+            // Its stream may not have been dropped yet, and nobody is told that it received anything.
+            if subscriber.link.is_closed() {
+                return false;
+            }
             let itself = Arc::ptr_eq(&subscriber.link, from);
             match to {
                 Destination::All => !itself || self.settings.echoes,

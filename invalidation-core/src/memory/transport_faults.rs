@@ -176,6 +176,10 @@ impl Link {
         self.state.lock().node
     }
 
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(self.state.lock().down, Some(End::Closed))
+    }
+
     pub(super) fn check_up(&self, operation: &'static str) -> Result<(), Error> {
         let (kind, message) = match self.state.lock().down {
             None => return Ok(()),
