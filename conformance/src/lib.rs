@@ -28,7 +28,7 @@ pub use case::Verdict;
 pub use disruption::Disruption;
 pub use log::{BusinessTransaction, LogHarness, LogSpace, log_suite};
 pub use node::{
-    CLUSTER, Ending, Freshness, Loader, NodeHarness, NodeSpace, NodeUnderTest, Row, Setup,
+    CLUSTER, Ending, Freshness, Loader, NodeHarness, NodeSpace, NodeUnderTest, Pair, Row, Setup,
     node_suite,
 };
 pub use suite::Suite;

@@ -1,6 +1,11 @@
 //! What runs the cases: as a test binary, or one by one.
 
-use std::{fmt, process::ExitCode, sync::Arc};
+use std::{
+    fmt,
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::future::BoxFuture;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -18,6 +23,7 @@ pub struct Suite {
     cases: Vec<Ready>,
 }
 
+#[derive(Clone)]
 struct Ready {
     /// `sqlite::log::append_then_read`
     name: String,
@@ -87,11 +93,44 @@ impl Suite {
     }
 
     /// Runs the suite as a test binary does: with the usual arguments (`--list`, a filter, `--test-threads`), each
-    /// case in a runtime of its own, several at once.
+    /// case in a runtime of its own, several at once. `--soak MINUTES` repeats it with new seeds for so long, or until
+    /// a case fails.
+    ///
+    /// # Panics
+    /// When what follows `--soak` is not a number of minutes.
     pub fn run(self) -> ExitCode {
-        let trials = self.cases.into_iter().map(trial).collect();
-        libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+        let (soak, arguments) = without_soak(std::env::args());
+        let arguments = Arguments::from_iter(arguments);
+        let end = Instant::now() + soak;
+        loop {
+            let trials = self.cases.iter().cloned().map(trial).collect();
+            let conclusion = libtest_mimic::run(&arguments, trials);
+            if conclusion.has_failed() || arguments.list || Instant::now() >= end {
+                return conclusion.exit_code();
+            }
+        }
     }
+}
+
+/// How long to go on, and the arguments that are left for libtest-mimic, which knows of no soaking.
+fn without_soak(arguments: impl IntoIterator<Item = String>) -> (Duration, Vec<String>) {
+    let (mut soak, mut left) = (Duration::ZERO, Vec::new());
+    let mut arguments = arguments.into_iter();
+    while let Some(argument) = arguments.next() {
+        let minutes = match argument.split_once('=') {
+            Some(("--soak", minutes)) => minutes.to_owned(),
+            _ if argument == "--soak" => arguments.next().unwrap_or_default(),
+            _ => {
+                left.push(argument);
+                continue;
+            }
+        };
+        soak = match minutes.parse::<f64>().map(|minutes| 60.0 * minutes) {
+            Ok(seconds) if (0.0..1e9).contains(&seconds) => Duration::from_secs_f64(seconds),
+            _ => panic!("--soak {minutes:?}: give a number of minutes"),
+        };
+    }
+    (soak, left)
 }
 
 fn is_named(ready: &Ready, case: &str) -> bool {
@@ -122,5 +161,39 @@ fn trial(ready: Ready) -> Trial {
 impl fmt::Debug for Suite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.names()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(arguments: &[&str]) -> (Duration, Vec<String>) {
+        without_soak(arguments.iter().map(ToString::to_string))
+    }
+
+    /// `--soak` is taken out, in both its forms, and nothing else is.
+    #[test]
+    fn soak_is_not_left_for_the_test_runner() {
+        let minute = Duration::from_secs(60);
+        assert_eq!(
+            parsed(&["me", "--list"]),
+            (Duration::ZERO, vec!["me".into(), "--list".into()])
+        );
+        assert_eq!(
+            parsed(&["me", "--soak", "1", "history"]),
+            (minute, vec!["me".into(), "history".into()])
+        );
+        assert_eq!(
+            parsed(&["me", "--soak=0.5"]),
+            (minute / 2, vec!["me".into()])
+        );
+    }
+
+    /// A wrong number is not taken for no soaking.
+    #[test]
+    #[should_panic(expected = "give a number of minutes")]
+    fn soak_without_minutes_is_refused() {
+        parsed(&["me", "--soak"]);
     }
 }

@@ -23,7 +23,7 @@ mod wire;
 
 use std::sync::Arc;
 
-pub use harness::{NodeHarness, NodeSpace};
+pub use harness::{NodeHarness, NodeSpace, Pair};
 pub use under_test::{CLUSTER, Ending, Freshness, Loader, NodeUnderTest, Row, Setup};
 
 use crate::{
@@ -35,7 +35,7 @@ use crate::{
 pub fn node_suite(harness: impl NodeHarness) -> Suite {
     let name = harness.name();
     Suite::of(
-        name,
+        &name,
         "node",
         CASES,
         Arc::new(harness) as Arc<dyn NodeHarness>,

@@ -25,8 +25,8 @@ impl<S> NodeHarness for Wrong<S>
 where
     S: Starts,
 {
-    fn name(&self) -> &'static str {
-        "wrong"
+    fn name(&self) -> String {
+        "wrong".to_owned()
     }
 
     async fn fresh(&self, nodes: usize) -> Result<NodeSpace, Unable> {
@@ -128,4 +128,31 @@ caught! {
         => "cursor_is_taken_before_the_first_entry", "was missed";
     a_clock_that_stops_while_the_process_is_paused: Stopped, Lie::None
         => "clock_that_leaps_over_a_pause_ends_the_lease", "the time of the pause did not count";
+}
+
+/// The honest small node keeps the whole contract: what its mistakes fail in is not what it lacks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_honest_small_node_passes_every_case() {
+    let suite = node_suite(Wrong(Mistake::None));
+    let cases: Vec<_> = suite.names().map(str::to_owned).collect();
+    let verdicts = cases.iter().map(|case| suite.check(case));
+    let verdicts = futures_util::future::join_all(verdicts).await;
+    for (case, verdict) in cases.iter().zip(verdicts) {
+        assert_eq!(verdict, Verdict::Passed, "{case}");
+    }
+}
+
+/// Random histories find what they are there to find, whatever the seed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn histories_find_stale_reads() {
+    for (wrong, case) in [
+        (Mistake::NoFence, "history_of_strict_reads"),
+        (Mistake::SharesReadBegun, "history_of_strict_reads"),
+        (Mistake::JoinsOlderLoad, "history_of_bounded_reads"),
+    ] {
+        match verdict(wrong, case).await {
+            Verdict::Failed(text) => assert!(text.contains("cannot be"), "{wrong:?}: {text}"),
+            other => panic!("{case} did not catch {wrong:?}: {other:?}"),
+        }
+    }
 }

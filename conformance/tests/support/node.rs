@@ -19,8 +19,8 @@ pub(crate) struct MemoryNodes;
 
 #[async_trait]
 impl NodeHarness for MemoryNodes {
-    fn name(&self) -> &'static str {
-        "memory"
+    fn name(&self) -> String {
+        "memory".to_owned()
     }
 
     async fn fresh(&self, nodes: usize) -> Result<NodeSpace, Unable> {

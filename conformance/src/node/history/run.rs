@@ -133,36 +133,40 @@ async fn play(
         place.heal();
     }
     let healed = history.now();
-    let seen = history.seen_by_all().await;
-    let bounds = Bounds {
-        ttl,
-        max_staleness: MAX_STALENESS,
-    };
-    let (committed, begun) = (history.committed.lock(), history.begun.lock());
-    let reads = history.reads.lock();
-    let failed = history.failed.load(Ordering::Relaxed);
-    assert!(
-        reads.len() > 100 && committed.len() > 20,
-        "a history of {} reads and {} writes proves nothing ({failed} reads failed)",
-        reads.len(),
-        committed.len()
-    );
-    let found = violations(&committed, &begun, &reads, bounds);
-    let texts: Vec<_> = found.iter().take(10).map(ToString::to_string).collect();
-    assert!(
-        found.is_empty(),
-        "{} of {} reads cannot be, among them:\n{}",
-        found.len(),
-        reads.len(),
-        texts.join("\n")
-    );
-    if let Err(late) = converged(healed, seen, CONVERGENCE) {
+    history.judge(ttl);
+    if let Err(late) = converged(healed, history.seen_by_all().await, CONVERGENCE) {
         panic!("P20: {late}");
     }
     Ok(())
 }
 
 impl History {
+    /// Panics when there are reads that cannot be.
+    fn judge(&self, ttl: Duration) {
+        let bounds = Bounds {
+            ttl,
+            max_staleness: MAX_STALENESS,
+        };
+        let (committed, begun) = (self.committed.lock(), self.begun.lock());
+        let reads = self.reads.lock();
+        let failed = self.failed.load(Ordering::Relaxed);
+        assert!(
+            reads.len() > 100 && committed.len() > 20,
+            "a history of {} reads and {} writes proves nothing ({failed} reads failed)",
+            reads.len(),
+            committed.len()
+        );
+        let found = violations(&committed, &begun, &reads, bounds);
+        let texts: Vec<_> = found.iter().take(10).map(ToString::to_string).collect();
+        assert!(
+            found.is_empty(),
+            "{} of {} reads cannot be, among them:\n{}",
+            found.len(),
+            reads.len(),
+            texts.join("\n")
+        );
+    }
+
     fn now(&self) -> Duration {
         self.start.elapsed()
     }
