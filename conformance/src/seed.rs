@@ -1,4 +1,3 @@
-#![allow(dead_code, reason = "filled by the suites")]
 //! The seed of what is random, printed with each failure and taken from the environment to play it again.
 
 use rand::{SeedableRng, rngs::StdRng};

@@ -1,38 +1,45 @@
-#![allow(dead_code, reason = "filled by the suites")]
 //! Waiting for what must come true, and watching for what must not.
+//!
+//! By macro where something is asked again and again: a future that is generic over an async closure which borrows is not
+//! known to be `Send`, and each case must be.
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 /// Longer than anything here takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
-const STEP: Duration = Duration::from_millis(5);
 
-/// Asks until there is an answer; panics after 20 s, saying what did not come.
-pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(answer) = ask().await {
-            return answer;
+/// Evaluates an expression, which may await, until it is `Some`, and gives what is in it; panics after [`PATIENCE`],
+/// saying what did not come.
+macro_rules! eventually {
+    ($what:expr, $ask:expr $(,)?) => {{
+        let deadline = tokio::time::Instant::now() + $crate::wait::PATIENCE;
+        loop {
+            if let Some(answer) = $ask {
+                break answer;
+            }
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "expected within {:?}, and it never came true: {}",
+                $crate::wait::PATIENCE,
+                $what
+            );
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
-        assert!(Instant::now() < deadline, "never came true: {what}");
-        tokio::time::sleep(STEP).await;
-    }
+    }};
 }
 
-/// Panics when `ask` has an answer within `period`.
-pub(crate) async fn never<T>(
-    what: &str,
-    period: Duration,
-    mut ask: impl AsyncFnMut() -> Option<T>,
-) {
-    let end = Instant::now() + period;
-    while Instant::now() < end {
-        assert!(ask().await.is_none(), "came true: {what}");
-        tokio::time::sleep(STEP).await;
-    }
+/// Evaluates a condition, which may await, for a period; panics when it is true.
+macro_rules! never {
+    ($what:expr, $period:expr, $condition:expr $(,)?) => {{
+        let end = tokio::time::Instant::now() + $period;
+        while tokio::time::Instant::now() < end {
+            assert!(!$condition, "came true: {}", $what);
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }};
 }
+
+pub(crate) use {eventually, never};
 
 /// What `future` gives; panics when it takes longer than `limit`.
 pub(crate) async fn within<F: Future>(what: &str, limit: Duration, future: F) -> F::Output {

@@ -1,12 +1,25 @@
-//! The node suite on the memory log and transport.
+//! The node suite in memory, and on SQLite and HTTP.
 
-#[path = "support/node.rs"]
-mod node;
+#[path = "support/http_transport.rs"]
+mod http_transport;
+#[path = "support/memory_log.rs"]
+mod memory_log;
+#[path = "support/memory_transport.rs"]
+mod memory_transport;
+#[path = "support/proxy.rs"]
+mod proxy;
+#[path = "support/sqlite_log.rs"]
+mod sqlite_log;
 
 use std::process::ExitCode;
 
-use invalidation_conformance::node_suite;
+use invalidation_conformance::{Pair, node_suite};
 
 fn main() -> ExitCode {
-    node_suite(node::MemoryNodes).run()
+    let in_memory = Pair(
+        memory_log::MemoryLogs,
+        memory_transport::MemoryTransports::default(),
+    );
+    let durable = Pair(sqlite_log::SqliteLogs, http_transport::HttpTransports);
+    node_suite(in_memory).and(node_suite(durable)).run()
 }

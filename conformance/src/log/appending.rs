@@ -11,9 +11,8 @@ use super::{
     entries::{assert_exactly, assert_in_order, key, numbered, users},
     reader::{Reader, head},
     stage::{Stage, append},
-    until::until,
 };
-use crate::{Unable, seed::random};
+use crate::{Unable, seed::random, wait::eventually};
 
 /// P1: what was appended is read, unchanged, by the node itself and by another.
 pub(crate) async fn append_then_read(
@@ -49,7 +48,7 @@ pub(crate) async fn one_append_keeps_its_order(
         tokio::spawn(async move { append(&log, &entries).await })
     };
     // A complete read beside it sees none of it or all.
-    let seen = until!("the append is read", {
+    let seen = eventually!("the append is read", {
         let seen = watcher.catch_up().await;
         (!seen.is_empty()).then_some(seen)
     });

@@ -9,11 +9,10 @@ use super::{
     LogHarness,
     entries::{among, assert_exactly, assert_in_order, key, numbered, users},
     stage::Stage,
-    until::until,
 };
 use crate::{
     Disruption, Unable,
-    wait::{PATIENCE, within},
+    wait::{PATIENCE, eventually, within},
 };
 
 /// P2: a log that refuses to write says so, appends nothing, is read all the same, and writes again afterwards.
@@ -67,7 +66,7 @@ async fn refuses_writes(
     let mut found = reader.catch_up().await;
     assert_in_order(&rule, &kept, &found);
     stage.disrupt(ends).await?;
-    let last = until!("the log writes again", {
+    let last = eventually!("the log writes again", {
         let last = key("last");
         let appended = stage.log.append(std::slice::from_ref(&last)).await;
         appended.is_ok().then_some(last)
@@ -137,7 +136,7 @@ async fn goes_away(
         );
     }
     stage.disrupt(ends).await?;
-    let after = until!("the log takes appends again", {
+    let after = eventually!("the log takes appends again", {
         let entry = key("after");
         let appended = stage.log.append(std::slice::from_ref(&entry)).await;
         appended.is_ok().then_some(entry)
@@ -207,7 +206,7 @@ async fn falls_silent(
         "an append was acknowledged during {begins:?}"
     );
     stage.disrupt(ends).await?;
-    let after = until!("the log takes appends again", {
+    let after = eventually!("the log takes appends again", {
         let entry = key("after");
         let appended = timeout(PATIENCE, stage.log.append(std::slice::from_ref(&entry))).await;
         matches!(appended, Ok(Ok(_))).then_some(entry)

@@ -49,7 +49,7 @@ pub trait LogSpace: Send + Sync {
         Err(Unable::because("the harness has no business rows"))
     }
 
-    /// Writes a row of the log that only a newer version would understand.
+    /// Writes a row of the log that only a newer version would understand; it concerns the cache `users`, or names none.
     async fn write_unknown_row(&self) -> Result<(), Unable> {
         Err(Unable::because(
             "the harness cannot write rows of a newer version",

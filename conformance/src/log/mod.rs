@@ -14,7 +14,6 @@ mod reading;
 mod restoring;
 mod stage;
 mod transactions;
-mod until;
 
 use std::sync::Arc;
 

@@ -9,9 +9,8 @@ use super::{
     entries::{assert_exactly, assert_in_order, key, numbered},
     reader::Reader,
     stage::Stage,
-    until::until,
 };
-use crate::{Disruption, Unable};
+use crate::{Disruption, Unable, wait::eventually};
 
 /// P13: a cursor that has not passed what was purged is told, whether it had read something or not; one that has
 /// passed it reads on.
@@ -209,7 +208,7 @@ pub(crate) async fn a_total_purge_is_told(
 async fn purge_at_least(log: &SharedLog, entries: u64) -> u64 {
     let mut total = 0;
     let what = format!("a purge with a retention of zero deletes {entries} entries");
-    until!(&what, {
+    eventually!(&what, {
         let purged = log.purge(Duration::ZERO).await.expect("purges");
         total += purged.entries;
         (total >= entries).then_some(total)

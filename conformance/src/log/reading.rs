@@ -9,11 +9,10 @@ use super::{
     entries::{assert_exactly, assert_in_order, key, numbered},
     reader::{Reader, head},
     stage::Stage,
-    until::until,
 };
 use crate::{
     Unable,
-    wait::{PATIENCE, within},
+    wait::{PATIENCE, eventually, within},
 };
 
 /// P1: each cursor yields each entry once, whatever other readers read and in pages of whatever size.
@@ -126,7 +125,7 @@ pub(crate) async fn a_waiting_read_ends_with_an_entry(
     reader.wait = Some(PATIENCE * 2);
     let entry = key("1");
     let waiting = async {
-        until!("the entry is read", {
+        eventually!("the entry is read", {
             let found = reader.catch_up().await;
             (!found.is_empty()).then_some(found)
         })

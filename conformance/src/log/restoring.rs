@@ -7,9 +7,8 @@ use super::{
     entries::{among, assert_exactly, assert_in_order, key, numbered},
     reader::Reader,
     stage::Stage,
-    until::until,
 };
-use crate::{Disruption, Unable};
+use crate::{Disruption, Unable, wait::eventually};
 
 /// P10: a reader that was ahead of the state that came back is told, and goes on from there.
 pub(crate) async fn a_restored_state_is_told(
@@ -116,7 +115,7 @@ pub(crate) async fn a_failover_keeps_or_tells(
     }
     let mut ahead = stage.reader().await?;
     stage.disrupt(Disruption::FailOver).await?;
-    let after = until!("the log takes appends after the failover", {
+    let after = eventually!("the log takes appends after the failover", {
         let entry = [key("after")];
         stage.log.append(&entry).await.ok().map(|_| entry)
     });

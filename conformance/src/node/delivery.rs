@@ -12,10 +12,9 @@ use super::{
     gate::Gate,
     stage::{Stage, in_cache, of_all, of_key, of_tag},
     under_test::{CLUSTER, Freshness},
-    until::eventually,
     wire::Line,
 };
-use crate::Unable;
+use crate::{Unable, wait::eventually};
 
 /// P6: once `invalidate` has returned, this node never serves the old value, in any cache and by any scope.
 pub(crate) async fn own_write_is_seen_at_once(

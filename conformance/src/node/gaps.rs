@@ -6,9 +6,11 @@ use super::{
     NodeHarness,
     stage::{Stage, of_key},
     under_test::Freshness::{Eventual, Strict},
-    until::eventually,
 };
-use crate::{Disruption, Unable, wait};
+use crate::{
+    Disruption, Unable,
+    wait::{self, eventually},
+};
 
 /// P10, P13: a node that was paused while entries were purged past it flushes.
 pub(crate) async fn purge_past_a_paused_node_flushes(

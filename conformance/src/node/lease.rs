@@ -7,9 +7,11 @@ use super::{
     gate::Gate,
     stage::{MAX_STALENESS, Stage, TTL, of_key},
     under_test::Freshness::{Bounded, Eventual, Strict},
-    until::{eventually, never},
 };
-use crate::{Unable, wait};
+use crate::{
+    Unable,
+    wait::{self, eventually, never},
+};
 
 /// P3, P20: while the log cannot be read, bounded and strict reads load; afterwards they are served again.
 pub(crate) async fn unreadable_log_is_bypassed(

@@ -18,7 +18,6 @@ mod stage;
 mod starting;
 mod transactions;
 mod under_test;
-mod until;
 mod wire;
 
 use std::sync::Arc;

@@ -14,9 +14,11 @@ use super::{
         Freshness::{self, Eventual, Strict},
         Loader, Row,
     },
-    until::eventually,
 };
-use crate::{BusinessTransaction, Unable, wait};
+use crate::{
+    BusinessTransaction, Unable,
+    wait::{self, eventually},
+};
 
 /// P2, P6: an invalidation in a transaction takes effect with the commit: once it returned, this node reads the new
 /// row in every cache, and every other one strictly.

@@ -9,11 +9,10 @@ use invalidation_core::Outgoing;
 use super::{
     Member, TransportHarness,
     listening::{Heard, Listener},
-    patience::eventually,
 };
 use crate::{
     Unable,
-    wait::{PATIENCE, within},
+    wait::{PATIENCE, eventually, within},
 };
 
 /// As many at once as no queue to a peer minds.

@@ -10,12 +10,11 @@ use rand::RngExt as _;
 use super::{
     Member, TransportHarness,
     listening::{Heard, Listener},
-    patience::eventually,
     publishing::{failures, publish},
 };
 use crate::{
     Unable, seed,
-    wait::{PATIENCE, within},
+    wait::{PATIENCE, eventually, within},
 };
 
 /// Closes; panics when that fails or takes long.

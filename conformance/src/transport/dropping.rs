@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{runtime::Handle, time::Instant};
 
-use super::{TransportHarness, listening::Listener, patience::eventually, publishing::publish};
-use crate::{Unable, wait::PATIENCE};
+use super::{TransportHarness, listening::Listener, publishing::publish};
+use crate::{Unable, wait::PATIENCE, wait::eventually};
 
 /// When its transports are dropped, subscribed or not, every task of a cluster ends.
 pub(crate) async fn dropping_leaks_no_task(

@@ -11,9 +11,8 @@ use tokio::{task::JoinHandle, time::Instant};
 use super::{
     Member, TransportHarness,
     listening::{Heard, Listener, list},
-    patience::eventually,
 };
-use crate::{Disruption, Unable, seed};
+use crate::{Disruption, Unable, seed, wait::eventually};
 
 /// A frame, and when its publishing began.
 type Sent = (Bytes, Instant);

@@ -11,7 +11,6 @@ mod harness;
 mod listening;
 mod load;
 mod outages;
-mod patience;
 mod peers;
 mod publishing;
 mod secrets;

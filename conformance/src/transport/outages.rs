@@ -5,10 +5,12 @@ use std::{sync::Arc, time::Duration};
 use super::{
     Member, TransportHarness,
     listening::{Heard, Listener},
-    patience::eventually,
     publishing::{failures_of, publish},
 };
-use crate::{Disruption, Unable, wait::within};
+use crate::{
+    Disruption, Unable,
+    wait::{eventually, within},
+};
 
 /// More than a loaded machine adds to a time-out.
 const MARGIN: Duration = Duration::from_secs(5);

@@ -1,7 +1,9 @@
 //! Wrong nodes: each fails in the case named for it, and its honest sibling passes that case.
 
-#[path = "../support/node.rs"]
-mod memory;
+#[path = "../support/memory_log.rs"]
+mod memory_log;
+#[path = "../support/memory_transport.rs"]
+mod memory_transport;
 #[path = "toy.rs"]
 mod toy;
 #[path = "wrong_logs_of_nodes.rs"]
@@ -11,11 +13,17 @@ use std::{sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use invalidation_conformance::{
-    NodeHarness, NodeSpace, NodeUnderTest, Setup, Unable, Verdict, node_suite,
+    NodeHarness, NodeSpace, NodeUnderTest, Pair, Setup, Unable, Verdict, node_suite,
 };
 use invalidation_core::{Clock, Error, Tick};
 
-use self::{memory::MemoryNodes, toy::Mistake, wrong_logs::Lie};
+use self::{
+    memory_log::MemoryLogs, memory_transport::MemoryTransports, toy::Mistake, wrong_logs::Lie,
+};
+
+fn in_memory() -> Pair<MemoryLogs, MemoryTransports> {
+    Pair(MemoryLogs, MemoryTransports::default())
+}
 
 /// A harness that starts another node than ours, or ours on something wrong.
 struct Wrong<S>(S);
@@ -30,7 +38,7 @@ where
     }
 
     async fn fresh(&self, nodes: usize) -> Result<NodeSpace, Unable> {
-        MemoryNodes.fresh(nodes).await
+        in_memory().fresh(nodes).await
     }
 
     async fn start(&self, setup: Setup) -> Result<Arc<dyn NodeUnderTest>, Error> {
@@ -55,7 +63,7 @@ impl Starts for Mistake {
 impl Starts for Lie {
     async fn start(&self, mut setup: Setup) -> Result<Arc<dyn NodeUnderTest>, Error> {
         setup.log = wrong_logs::lying(setup.log, *self);
-        MemoryNodes.start(setup).await
+        in_memory().start(setup).await
     }
 }
 
@@ -75,7 +83,7 @@ impl Clock for StoppedClock {
 impl Starts for Stopped {
     async fn start(&self, mut setup: Setup) -> Result<Arc<dyn NodeUnderTest>, Error> {
         setup.clock = Arc::new(StoppedClock(Instant::now()));
-        MemoryNodes.start(setup).await
+        in_memory().start(setup).await
     }
 }
 
