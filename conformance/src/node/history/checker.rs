@@ -47,7 +47,7 @@ pub(super) enum Violation {
         expected: Write,
         rule: &'static str,
     },
-    /// It gave a version that nobody had begun to write.
+    /// It gave a version that nobody had begun to write, or that was rolled back.
     FromNowhere(Read),
 }
 
@@ -61,7 +61,8 @@ impl Bounds {
     }
 }
 
-/// Everything that cannot be. `begun` holds writes whose commit did not return as well.
+/// Everything that cannot be. `begun` holds writes whose commit did not return as well, and none that is known to have
+/// been rolled back: to read such a one is a violation, and it would excuse every older version that was missed.
 pub(super) fn violations(
     committed: &[Write],
     begun: &[Write],
@@ -139,7 +140,7 @@ impl fmt::Display for Violation {
             ),
             Self::FromNowhere(read) => write!(
                 f,
-                "node {} read version {} of row {} at {:?}, which nobody had begun to write",
+                "node {} read version {} of row {} at {:?}, which nobody had begun to write, or which was rolled back",
                 read.at, read.version, read.key, read.ended
             ),
         }

@@ -97,6 +97,7 @@ struct History {
     writing: Vec<tokio::sync::Mutex<u64>>,
     /// A database may have one writer at a time.
     transacting: tokio::sync::Mutex<()>,
+    /// Those that may have happened.
     begun: Mutex<Vec<Write>>,
     committed: Mutex<Vec<Write>>,
     reads: Mutex<Vec<Read>>,
@@ -222,7 +223,10 @@ impl History {
             begun: self.now(),
             committed: Duration::ZERO,
         };
-        self.begun.lock().push(write);
+        // One that is rolled back or forgotten is never to be read, by nobody and at no time (P2).
+        if self.means == Means::Invalidate || !step.fails {
+            self.begun.lock().push(write);
+        }
         let done = match self.means {
             Means::Invalidate => {
                 *newest = version;
