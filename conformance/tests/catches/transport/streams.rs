@@ -98,11 +98,12 @@ pub(super) fn reordered(stream: Subscription) -> Subscription {
     stream::unfold((stream, None), next).boxed()
 }
 
-/// Does not tell that it lost something.
+/// Tells a gap to begin with, and then never that it lost something.
 pub(super) fn without_gaps(stream: Subscription) -> Subscription {
     let wanted = |signal: &Result<Signal, Error>| {
         let gap = matches!(signal, Ok(Signal::Gap(GapReason::Overflow)));
         std::future::ready(!gap)
     };
-    stream.filter(wanted).boxed()
+    let first = stream::iter([Ok(Signal::Gap(GapReason::Overflow))]);
+    first.chain(stream.filter(wanted)).boxed()
 }
