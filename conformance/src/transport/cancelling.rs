@@ -4,15 +4,18 @@ use std::{pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::poll;
-use invalidation_core::Outgoing;
+use invalidation_core::{ErrorKind, Outgoing};
 use rand::RngExt as _;
 
 use super::{
     TransportHarness,
-    listening::{Listener, show},
+    listening::{Heard, Listener, show},
     publishing::publish,
 };
-use crate::{Unable, seed};
+use crate::{
+    Unable, seed,
+    wait::{PATIENCE, within},
+};
 
 const TIMES: u64 = 30;
 
@@ -95,6 +98,43 @@ pub(crate) async fn a_dropped_probe_leaves_it_usable(
         if let Err(error) = member.transport.probe().await {
             panic!("expected a probe to be well after others were dropped: {error}");
         }
+    }
+    Ok(())
+}
+
+/// A close that is dropped half way is finished by the next one: the subscription ends, and nothing works any more.
+pub(crate) async fn a_dropped_close_can_be_repeated(
+    harness: Arc<dyn TransportHarness>,
+    seed: u64,
+) -> Result<(), Unable> {
+    let mut random = seed::random(seed);
+    for n in 0..4 {
+        let cluster = harness.cluster(2).await?;
+        let [from, to] = cluster.members() else {
+            panic!("the harness was asked for two nodes")
+        };
+        let mut listener = Listener::at(to).await;
+        publish(from, "before").await;
+        listener.expect("before").await;
+        abandon(to.transport.close(), n, &mut random).await;
+        let closing = within(
+            "close after one was dropped",
+            PATIENCE,
+            to.transport.close(),
+        );
+        if let Err(error) = closing.await {
+            panic!("expected close to succeed after one was dropped, and it failed: {error}");
+        }
+        let ending = async { while !matches!(listener.hear().await, Heard::End(_)) {} };
+        let what = "the subscription ends when a dropped close was repeated";
+        within(what, PATIENCE, ending).await;
+        let probed = within("a probe after close", PATIENCE, to.transport.probe()).await;
+        let kind = probed.err().map(|error| error.kind);
+        assert_eq!(
+            kind,
+            Some(ErrorKind::Closed),
+            "expected a probe to fail as Closed after a dropped close was repeated"
+        );
     }
     Ok(())
 }

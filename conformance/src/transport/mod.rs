@@ -76,6 +76,7 @@ const CASES: &[Case<dyn TransportHarness>] = cases![dyn TransportHarness;
     "contract: cancel-safe" cancelling::a_dropped_publish_leaves_it_usable,
     "contract: cancel-safe" cancelling::a_dropped_subscribe_leaves_it_usable,
     "contract: cancel-safe" cancelling::a_dropped_probe_leaves_it_usable,
+    "contract: cancel-safe" cancelling::a_dropped_close_can_be_repeated,
     "contract: close is idempotent" closing::close_is_idempotent,
     "contract: close ends the subscriptions" closing::close_ends_subscriptions,
     "contract: after close" closing::after_close_all_is_closed,

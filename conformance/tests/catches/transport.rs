@@ -145,6 +145,11 @@ const CAUGHT: &[(Mistake, &str, &str)] = &[
         "expected close to succeed",
     ),
     (
+        Mistake::ClosesOnlyOnce,
+        "a_dropped_close_can_be_repeated",
+        "expected close to succeed",
+    ),
+    (
         Mistake::CloseLeavesSubscriptions,
         "close_ends_subscriptions",
         "ends",
