@@ -5,7 +5,7 @@
 //! with `harness = false`:
 //!
 //! ```ignore
-//! fn main() {
+//! fn main() -> std::process::ExitCode {
 //!     invalidation_conformance::log_suite(MyHarness::default()).run()
 //! }
 //! ```

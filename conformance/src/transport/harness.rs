@@ -61,7 +61,11 @@ pub trait TransportCluster: Send + Sync {
     }
 
     /// Somebody who reaches for this cluster and does not belong to it. Making one must succeed; what it does fails.
-    async fn stranger(&self, stranger: Stranger) -> Result<Member, Unable>;
+    async fn stranger(&self, stranger: Stranger) -> Result<Member, Unable> {
+        Err(Unable::because(format!(
+            "the harness cannot make a stranger ({stranger:?})"
+        )))
+    }
 
     /// Does this to what carries the frames from and to the node `of`, or to the server for a backend that has one.
     async fn disrupt(&self, of: usize, disruption: Disruption) -> Result<(), Unable> {
