@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use foldhash::fast::RandomState;
+
 use crate::{
     clock::Tick,
     words::{EntryHash, LogIdentity},
@@ -13,7 +15,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct AppliedSet {
     capacity: usize,
-    marks: HashMap<EntryHash, Mark, ahash::RandomState>,
+    marks: HashMap<EntryHash, Mark, RandomState>,
     order: VecDeque<EntryHash>,
     /// The incarnations seen, so that a mark need only hold a number; `None` where there is no log.
     identities: Vec<Option<LogIdentity>>,
