@@ -62,6 +62,11 @@ impl AppliedSet {
             .is_none()
         {
             self.order.push_back(hash);
+            if self.order.len() == self.capacity {
+                // A table that is more than half full grows once more when what is removed from it leaves no
+                // free places. Now, so that memory stands still from here on.
+                self.marks.reserve(self.capacity);
+            }
             if self.order.len() > self.capacity
                 && let Some(oldest) = self.order.pop_front()
             {
