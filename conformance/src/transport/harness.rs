@@ -86,6 +86,12 @@ pub trait TransportCluster: Send + Sync {
         Duration::from_secs(2)
     }
 
+    /// How long its client waits at most, as configured, before it tries again to reach its backend: what it kept while
+    /// that was away would come within so long.
+    fn longest_back_off(&self) -> Duration {
+        Duration::from_secs(2)
+    }
+
     /// How many small frames at most wait for a subscriber that does not read, before there is a gap.
     fn buffered(&self) -> usize {
         1_024
