@@ -15,7 +15,8 @@ pub trait TransportHarness: Send + Sync + 'static {
     fn name(&self) -> &'static str;
 
     /// A fresh cluster of so many nodes that have found each other and know of nobody else: what one publishes now,
-    /// every other one that is subscribed receives. Nothing that it starts outlives it.
+    /// every other one that is subscribed receives, and no gap is left to be told of what they missed before. Nothing
+    /// that it starts outlives it.
     async fn cluster(&self, nodes: usize) -> Result<Box<dyn TransportCluster>, Unable>;
 }
 
