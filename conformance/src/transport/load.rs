@@ -19,6 +19,15 @@ pub(crate) async fn a_cut_link_loses_nothing_silently(
     breaks_under_load(harness, seed, [Disruption::Cut, Disruption::Heal]).await
 }
 
+/// While the server ends in an orderly way and is started again, each frame that was sent arrives, or a gap or an end is
+/// told: who says goodbye has lost as much.
+pub(crate) async fn a_stopped_server_loses_nothing_silently(
+    harness: Arc<dyn TransportHarness>,
+    seed: u64,
+) -> Result<(), Unable> {
+    breaks_under_load(harness, seed, [Disruption::Stop, Disruption::Restart]).await
+}
+
 /// While the server is killed and started again, each frame that was sent arrives, or a gap or an end is told.
 pub(crate) async fn a_restarted_server_loses_nothing_silently(
     harness: Arc<dyn TransportHarness>,

@@ -21,6 +21,8 @@ const MARGIN: Duration = Duration::from_secs(5);
 const LATER: Duration = Duration::from_secs(1);
 /// How often a frame of after the outage is published.
 const READING: Duration = Duration::from_millis(50);
+/// So many frames without a gap are calm.
+const IN_A_ROW: usize = 20;
 
 /// What is published while the backend is away fails within the time-out, and is not delivered once it is back, unless
 /// that is declared.
@@ -89,6 +91,49 @@ async fn subscribe_again(member: &Member) -> Listener {
         member.transport.subscribe().await.ok()
     );
     Listener::on(member, subscription)
+}
+
+/// After a link was cut and is well again, frames come again one after another without a gap: a loss is told, and then
+/// it is over.
+pub(crate) async fn calm_returns_after_a_cut(
+    harness: Arc<dyn TransportHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let cluster = harness.cluster(2).await?;
+    let [from, to] = cluster.members() else {
+        panic!("the harness was asked for two nodes")
+    };
+    let mut listener = Listener::at(to).await;
+    publish(from, "before").await;
+    listener.expect("before").await;
+    cluster.disrupt(1, Disruption::Cut).await?;
+    drop(failures_of(from, "while down").await);
+    mend(&*cluster, 1, Disruption::Heal).await;
+    let deadline = Instant::now() + PATIENCE;
+    let (mut in_a_row, mut last) = (0, "nothing".to_owned());
+    while in_a_row < IN_A_ROW {
+        assert!(
+            Instant::now() < deadline,
+            "expected {IN_A_ROW} frames in a row without a gap within {PATIENCE:?} after the link healed, and the last \
+             that was told between frames is {last}"
+        );
+        drop(failures_of(from, "after").await);
+        let heard = tokio::time::timeout(READING, listener.hear()).await;
+        if let Ok(Heard::Frame(_)) = heard {
+            in_a_row += 1;
+            continue;
+        }
+        in_a_row = 0;
+        match heard {
+            Ok(Heard::Gap(gap)) => last = gap,
+            Ok(Heard::End(end)) => {
+                last = end;
+                listener = subscribe_again(to).await;
+            }
+            Ok(Heard::Frame(_)) | Err(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// A probe is well when the backend is there, fails within the time-out when it is not, and is well again after.

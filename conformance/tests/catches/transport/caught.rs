@@ -65,6 +65,11 @@ pub(super) const CAUGHT: &[Caught] = &[
         &["expected 3 outcomes"],
     ),
     (
+        Mistake::NamesAPeerTwice,
+        "delivery_names_each_peer",
+        &["expected one outcome for each peer", "got two for memory:"],
+    ),
+    (
         Mistake::CloseLeavesSubscriptions,
         "a_closed_peer_received_nothing",
         &["expected nobody to have received"],
@@ -131,6 +136,11 @@ pub(super) const CAUGHT: &[Caught] = &[
         &["expected at most 256 frames"],
     ),
     (
+        Mistake::EndsWithAnOverflow,
+        "a_slow_subscriber_gets_a_gap",
+        &["a frame after the flood arrives"],
+    ),
+    (
         Mistake::WaitsForTheSlow,
         "a_slow_subscriber_delays_no_other",
         &["publish while one does not read"],
@@ -171,6 +181,11 @@ pub(super) const CAUGHT: &[Caught] = &[
         "no_secret_is_shown",
         &["expected no secret", "<the secret>"],
     ),
+    (
+        Mistake::ShowsItsSecretInErrors,
+        "no_secret_is_shown",
+        &["expected no secret", "signed with <the secret>"],
+    ),
     // What breaks.
     (
         Mistake::ReconnectsSilently,
@@ -183,6 +198,11 @@ pub(super) const CAUGHT: &[Caught] = &[
         &["expected Heal of the harness", "was not built to mend"],
     ),
     (
+        Mistake::TakesAStopForNothing,
+        "a_stopped_server_loses_nothing_silently",
+        &["to arrive, or a gap", "without a word: \"frame "],
+    ),
+    (
         Mistake::TakesARestartForNothing,
         "a_restarted_server_loses_nothing_silently",
         &["to arrive, or a gap", "without a word: \"frame "],
@@ -193,12 +213,22 @@ pub(super) const CAUGHT: &[Caught] = &[
         &["to arrive, or a gap", "without a word: \"frame "],
     ),
     (
+        Mistake::TellsGapsOnceItReconnected,
+        "calm_returns_after_a_cut",
+        &["expected 20 frames in a row", "a gap (resync)"],
+    ),
+    (
         Mistake::SwallowsErrors,
         "publishing_while_down_fails_in_time",
         &[
             "expected an error for frame \"while down 0\"",
             "said to be well",
         ],
+    ),
+    (
+        Mistake::WaitsForTheBackend,
+        "publishing_while_down_fails_in_time",
+        &["had not ended", "publish while down"],
     ),
     (
         Mistake::SendsLate,
@@ -214,6 +244,11 @@ pub(super) const CAUGHT: &[Caught] = &[
         Mistake::ProbesNothing,
         "a_probe_tells_the_truth",
         &["expected a probe to fail"],
+    ),
+    (
+        Mistake::RemembersABadProbe,
+        "a_probe_tells_the_truth",
+        &["a probe is well after the link healed"],
     ),
     (
         Mistake::DropsTheSlow,

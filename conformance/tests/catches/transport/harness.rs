@@ -180,6 +180,10 @@ impl TransportCluster for Cluster {
                 self.links.iter().for_each(Link::heal);
                 self.net.pauses.end();
             }
+            Disruption::Stop => {
+                self.net.stops.fetch_add(1, Ordering::SeqCst);
+                self.links.iter().for_each(|link| link.faults.cut());
+            }
             Disruption::Kill => {
                 self.net.kills.fetch_add(1, Ordering::SeqCst);
                 self.links.iter().for_each(|link| link.faults.cut());

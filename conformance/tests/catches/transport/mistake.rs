@@ -17,6 +17,7 @@ pub(super) enum Mistake {
     Echoes,
     SubscribesOnce,
     ForgetsAPeer,
+    NamesAPeerTwice,
     TellsEverybody,
     /// It claims smaller frames while it is subscribed.
     ClaimsWhatItIs,
@@ -29,6 +30,8 @@ pub(super) enum Mistake {
     OneAtATime,
     OverflowsSilently,
     BuffersWithoutBound,
+    /// After an overflow nothing comes any more.
+    EndsWithAnOverflow,
     /// Publishing waits until each subscriber has room.
     WaitsForTheSlow,
     CrossesClusters,
@@ -39,17 +42,26 @@ pub(super) enum Mistake {
     /// It looks at no certificate.
     TrustsAnyCertificate,
     ShowsItsSecret,
+    ShowsItsSecretInErrors,
     ReconnectsSilently,
+    /// A goodbye of the server it takes for no loss.
+    TakesAStopForNothing,
     /// It takes a server that was restarted for the one that it was connected to.
     TakesARestartForNothing,
     /// Frames go to where a node was before it was restarted, for a while.
     SendsToWhoWasThere,
+    /// Once it has connected again, it tells a gap before each frame.
+    TellsGapsOnceItReconnected,
     SwallowsErrors,
+    /// Publishing waits until the backend is back.
+    WaitsForTheBackend,
     /// It sends what failed with the next frame.
     SendsLate,
     /// It tries again what failed, by a timer.
     RetriesByATimer,
     ProbesNothing,
+    /// Once a probe failed, each does.
+    RemembersABadProbe,
     /// What takes long it takes for lost.
     DropsTheSlow,
     TrustsSilence,

@@ -19,6 +19,8 @@ pub(super) struct Net {
     pub(super) pauses: Silence,
     /// How often the server was killed.
     pub(super) kills: AtomicU64,
+    /// How often it ended in an orderly way.
+    pub(super) stops: AtomicU64,
 }
 
 impl Net {

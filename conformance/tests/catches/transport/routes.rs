@@ -73,6 +73,18 @@ pub(super) async fn with_room(from: &Wrong, frame: Outgoing) -> Result<Delivery,
     from.inner.publish(frame).await
 }
 
+/// To all, once it can.
+pub(super) async fn once_it_is_back(from: &Wrong, frame: &Outgoing) -> Result<Delivery, Error> {
+    loop {
+        match from.inner.publish(frame.clone()).await {
+            Err(error) if error.kind == ErrorKind::Unavailable => {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            published => return published,
+        }
+    }
+}
+
 /// Whether any of the others is not reached.
 pub(super) fn is_silent(from: &Wrong) -> bool {
     let others = from.net.others(from.line.id);

@@ -11,7 +11,7 @@ use invalidation_core::{
 };
 use tokio::time::{Instant, timeout};
 
-use super::net::{Line, Net, Pulse};
+use super::net::{Line, Pulse};
 
 /// What an honest subscription keeps in mind.
 struct Pinging {
@@ -78,30 +78,43 @@ pub(super) fn late(transport: MemoryTransport) -> Subscription {
         .boxed()
 }
 
-/// Subscribes again by itself when it ends, without a word: always, or only where the server was killed.
-pub(super) fn reconnecting(
+/// Subscribes again by itself when it ends, without a word.
+pub(super) fn reconnecting(stream: Subscription, transport: MemoryTransport) -> Subscription {
+    reconnecting_if(stream, transport, || true)
+}
+
+/// The same, but only if what `count` tells has grown: where the end had this reason.
+pub(super) fn reconnecting_after(
     stream: Subscription,
     transport: MemoryTransport,
-    killed: Option<Arc<Net>>,
+    count: impl Fn() -> u64 + Clone + Send + Sync + 'static,
 ) -> Subscription {
-    let kills = move || {
-        let kills = |net: &Arc<Net>| net.kills.load(Ordering::SeqCst);
-        killed.as_ref().map(kills)
-    };
-    let known = kills();
-    let next = move |(mut stream, known): (Subscription, Option<u64>)| {
-        let (transport, kills) = (transport.clone(), kills.clone());
+    let known = count();
+    reconnecting_if(stream, transport, move || count() != known)
+}
+
+fn reconnecting_if(
+    stream: Subscription,
+    transport: MemoryTransport,
+    silently: impl Fn() -> bool + Clone + Send + Sync + 'static,
+) -> Subscription {
+    let next = move |mut stream: Subscription| {
+        let (transport, silently) = (transport.clone(), silently.clone());
         async move {
             loop {
                 let error = match stream.next().await? {
-                    Ok(signal) => return Some((Ok(signal), (stream, known))),
+                    Ok(signal) => return Some((Ok(signal), stream)),
                     Err(error) => error,
                 };
-                if known.is_some() && kills() == known {
-                    return Some((Err(error), (stream, known)));
+                if !silently() {
+                    return Some((Err(error), stream));
                 }
                 stream = loop {
+                    // Some of what is sent once the link is back is lost.
                     tokio::time::sleep(Duration::from_millis(5)).await;
+                    if transport.probe().await.is_ok() {
+                        tokio::time::sleep(Duration::from_millis(30)).await;
+                    }
                     if let Ok(again) = transport.subscribe().await {
                         break again;
                     }
@@ -109,7 +122,7 @@ pub(super) fn reconnecting(
             }
         }
     };
-    stream::unfold((stream, known), next).boxed()
+    stream::unfold(stream, next).boxed()
 }
 
 /// Gives the second of two frames first, when it comes soon.
@@ -135,6 +148,19 @@ pub(super) fn without_gaps(stream: Subscription) -> Subscription {
     };
     let first = stream::iter([Ok(Signal::Gap(GapReason::Overflow))]);
     first.chain(stream.filter(wanted)).boxed()
+}
+
+/// Tells nothing any more after a gap.
+pub(super) fn until_a_gap(stream: Subscription) -> Subscription {
+    let next = |(mut stream, over): (Subscription, bool)| async move {
+        if over {
+            return std::future::pending().await;
+        }
+        let signal = stream.next().await?;
+        let over = matches!(signal, Ok(Signal::Gap(_)));
+        Some((signal, (stream, over)))
+    };
+    stream::unfold((stream, false), next).boxed()
 }
 
 /// Tells a gap before each signal.

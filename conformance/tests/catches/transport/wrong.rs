@@ -39,6 +39,7 @@ pub(super) struct Wrong {
     pub(super) published: AtomicUsize,
     in_flight: AtomicUsize,
     locked: AtomicBool,
+    probed_badly: AtomicBool,
     subscribed: AtomicBool,
     closed: AtomicBool,
     turn: tokio::sync::Mutex<()>,
@@ -63,6 +64,7 @@ impl Wrong {
             published: AtomicUsize::new(0),
             in_flight: AtomicUsize::new(0),
             locked: AtomicBool::new(false),
+            probed_badly: AtomicBool::new(false),
             subscribed: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             turn: tokio::sync::Mutex::default(),
@@ -150,6 +152,7 @@ impl Wrong {
             Some(Mistake::PublishesForEver) if self.pulse().is_missing() => {
                 std::future::pending().await
             }
+            Some(Mistake::WaitsForTheBackend) => routes::once_it_is_back(self, &frame).await,
             _ => self.inner.publish(frame.clone()).await,
         };
         self.unlock();
@@ -158,6 +161,10 @@ impl Wrong {
             (Err(error), Some(Mistake::SendsLate)) => {
                 self.failed.lock().push(frame);
                 return Err(error);
+            }
+            (Err(error), Some(Mistake::ShowsItsSecretInErrors)) => {
+                let shown = std::io::Error::other(format!("signed with {}", self.secret));
+                return Err(error.with_source(shown));
             }
             (Err(error), Some(Mistake::RetriesByATimer)) => {
                 tokio::spawn(retry(self.inner.clone(), frame));
@@ -175,6 +182,10 @@ impl Wrong {
         match self.mistake {
             Some(Mistake::ForgetsAPeer) => {
                 delivery.peers.pop();
+            }
+            Some(Mistake::NamesAPeerTwice) => {
+                let again = delivery.peers.first().cloned();
+                delivery.peers.extend(again);
             }
             Some(Mistake::AcknowledgesEarly | Mistake::AcknowledgesTheDropped) if wanted => {
                 for peer in &mut delivery.peers {
@@ -219,7 +230,8 @@ impl CacheInvalidationTransport for Wrong {
 
     async fn subscribe(&self) -> Result<Subscription, Error> {
         self.check_open("subscribe")?;
-        if self.subscribed.swap(true, Ordering::SeqCst) && self.makes(Mistake::SubscribesOnce) {
+        let again = self.subscribed.swap(true, Ordering::SeqCst);
+        if again && self.makes(Mistake::SubscribesOnce) {
             let message = "there is a subscription already";
             let refused = Error::new(ErrorKind::Invalid, "wrong", "subscribe", message);
             return Err(refused);
@@ -228,12 +240,19 @@ impl CacheInvalidationTransport for Wrong {
             return Ok(streams::late(self.inner.clone()));
         }
         let stream = self.inner.subscribe().await?;
-        let inner = || self.inner.clone();
+        let (inner, net) = (|| self.inner.clone(), Arc::clone(&self.net));
         Ok(match self.mistake {
-            Some(Mistake::ReconnectsSilently) => streams::reconnecting(stream, inner(), None),
+            Some(Mistake::ReconnectsSilently) => streams::reconnecting(stream, inner()),
             Some(Mistake::TakesARestartForNothing) => {
-                streams::reconnecting(stream, inner(), Some(Arc::clone(&self.net)))
+                let kills = move || net.kills.load(Ordering::SeqCst);
+                streams::reconnecting_after(stream, inner(), kills)
             }
+            Some(Mistake::TakesAStopForNothing) => {
+                let stops = move || net.stops.load(Ordering::SeqCst);
+                streams::reconnecting_after(stream, inner(), stops)
+            }
+            Some(Mistake::TellsGapsOnceItReconnected) if again => streams::with_gaps(stream),
+            Some(Mistake::EndsWithAnOverflow) => streams::until_a_gap(stream),
             Some(Mistake::Reorders) => streams::reordered(stream),
             Some(Mistake::OverflowsSilently) => streams::without_gaps(stream),
             Some(Mistake::TellsAGapBeforeEachFrame) => streams::with_gaps(stream),
@@ -271,6 +290,17 @@ impl CacheInvalidationTransport for Wrong {
             self.lock().await;
         }
         let probed = match self.pulse().is_missing() {
+            _ if self.makes(Mistake::RemembersABadProbe)
+                && self.probed_badly.load(Ordering::SeqCst) =>
+            {
+                let message = "it failed before";
+                Err(Error::new(
+                    ErrorKind::Unavailable,
+                    "wrong",
+                    "probe",
+                    message,
+                ))
+            }
             true if self.makes(Mistake::ProbesForEver) => std::future::pending().await,
             true => {
                 let message = "no ping was answered";
@@ -279,6 +309,9 @@ impl CacheInvalidationTransport for Wrong {
             false => self.inner.probe().await,
         };
         self.unlock();
+        if probed.is_err() {
+            self.probed_badly.store(true, Ordering::SeqCst);
+        }
         probed
     }
 
