@@ -16,32 +16,40 @@ use super::{
     super::{
         NodeHarness,
         gate::Gate,
-        stage::{MAX_STALENESS, POLL, READ_TIMEOUT, Stage, of_all, of_key, of_tag},
+        stage::{self, MAX_STALENESS, RECOVERY, Stage, of_all, of_key, of_tag},
         transactions::stored,
         under_test::{Ending, Freshness, Loader},
         wire::Line,
     },
-    checker::{Bounds, Read, Write, converged, violations},
-    schedule::{DisruptStep, KEYS, ReadStep, Schedule, Trouble, WriteScope, WriteStep},
+    checker::{Awaited, Bounds, Read, Write, Writes, converged, violations},
+    outages::{self, Backend},
+    schedule::{
+        Breaks, DisruptStep, KEYS, OutageStep, ReadStep, Schedule, Trouble, WriteScope, WriteStep,
+    },
 };
-use crate::{Unable, wait};
+use crate::{Disruption, Unable, wait};
 
 const NODES: usize = 3;
 const LENGTH: Duration = Duration::from_secs(2);
-/// Short, so that it ends within the history.
-const TTL: Duration = Duration::from_millis(600);
-/// `P20`: 1.2 poll intervals and the read timeout; and what a busy machine may add.
-const CONVERGENCE: Duration = Duration::from_secs(1)
-    .saturating_add(POLL)
-    .saturating_add(READ_TIMEOUT)
-    .saturating_add(Duration::from_secs(4));
+/// Short, so that it ends within the history. Elsewhere the TTL is so long that nothing converges by it.
+const SHORT_TTL: Duration = Duration::from_millis(600);
 
-/// P3, P6, P20: whatever fails, no read from any cache is staler than that cache allows, and all converge in the end.
+const EVERYTHING: Breaks = Breaks {
+    nodes: true,
+    log: true,
+    transport: true,
+};
+
+/// P3, P6, the TTL: whatever fails, no read from any cache is staler than that cache allows.
 pub(crate) async fn history_of_bounded_reads(
     harness: Arc<dyn NodeHarness>,
     seed: u64,
 ) -> Result<(), Unable> {
-    play(&harness, seed, &Freshness::ALL, Means::Invalidate, TTL).await
+    let plan = Plan {
+        ttl: SHORT_TTL,
+        ..Plan::of(&Freshness::ALL)
+    };
+    play(&harness, seed, plan).await.map(drop)
 }
 
 /// P3, P5, P7: whatever fails, a strict read sees all that was committed before it.
@@ -49,14 +57,8 @@ pub(crate) async fn history_of_strict_reads(
     harness: Arc<dyn NodeHarness>,
     seed: u64,
 ) -> Result<(), Unable> {
-    play(
-        &harness,
-        seed,
-        &[Freshness::Strict],
-        Means::Invalidate,
-        super::super::stage::TTL,
-    )
-    .await
+    let plan = Plan::of(&[Freshness::Strict]);
+    play(&harness, seed, plan).await.map(drop)
 }
 
 /// P1, P6, P20: with a TTL that never ends anything, eventual reads see the node's own writes, and converge.
@@ -64,22 +66,77 @@ pub(crate) async fn converging_history(
     harness: Arc<dyn NodeHarness>,
     seed: u64,
 ) -> Result<(), Unable> {
-    play(
-        &harness,
-        seed,
-        &[Freshness::Eventual],
-        Means::Invalidate,
-        super::super::stage::TTL,
-    )
-    .await
+    let plan = Plan::of(&[Freshness::Eventual]);
+    play(&harness, seed, plan).await.map(drop)
 }
 
-/// P2, P3: the same where writes and invalidations share transactions, some of which roll back or are forgotten.
+/// P2, P3, P20: the same where writes and invalidations share transactions, some of which roll back or are forgotten.
+/// The log is not broken by the harness, since it shares its server with the rows, and nobody could load any.
 pub(crate) async fn history_of_transactions(
     harness: Arc<dyn NodeHarness>,
     seed: u64,
 ) -> Result<(), Unable> {
-    play(&harness, seed, &Freshness::ALL, Means::Transaction, TTL).await
+    let plan = Plan {
+        means: Means::Transaction,
+        breaks: Breaks {
+            log: false,
+            ..EVERYTHING
+        },
+        ..Plan::of(&Freshness::ALL)
+    };
+    play(&harness, seed, plan).await.map(drop)
+}
+
+/// P1, P3, P20: while the server behind the log comes and goes under a workload, no read is too stale, and all converge.
+pub(crate) async fn history_across_log_outages(
+    harness: Arc<dyn NodeHarness>,
+    seed: u64,
+) -> Result<(), Unable> {
+    across(&harness, seed, Backend::Log).await
+}
+
+/// P3, P15, P20: so it is while the server behind the transport does.
+pub(crate) async fn history_across_transport_outages(
+    harness: Arc<dyn NodeHarness>,
+    seed: u64,
+) -> Result<(), Unable> {
+    across(&harness, seed, Backend::Transport).await
+}
+
+/// Ignored when the harness can break nothing of this backend.
+async fn across(harness: &Arc<dyn NodeHarness>, seed: u64, backend: Backend) -> Result<(), Unable> {
+    let plan = Plan {
+        breaks: Breaks {
+            nodes: false,
+            log: backend == Backend::Log,
+            transport: backend == Backend::Transport,
+        },
+        ..Plan::of(&Freshness::ALL)
+    };
+    let outages = play(harness, seed, plan).await?;
+    match outages.unable {
+        Some(unable) if outages.played.is_empty() => Err(unable),
+        _ => Ok(()),
+    }
+}
+
+/// What a history is of.
+struct Plan<'a> {
+    reads: &'a [Freshness],
+    means: Means,
+    breaks: Breaks,
+    ttl: Duration,
+}
+
+impl<'a> Plan<'a> {
+    const fn of(reads: &'a [Freshness]) -> Self {
+        Self {
+            reads,
+            means: Means::Invalidate,
+            breaks: EVERYTHING,
+            ttl: stage::TTL,
+        }
+    }
 }
 
 /// How rows are written and invalidated.
@@ -100,45 +157,65 @@ struct History {
     /// Those that may have happened.
     begun: Mutex<Vec<Write>>,
     committed: Mutex<Vec<Write>>,
+    /// Those that are rolled back or forgotten.
+    undone: Mutex<Vec<Write>>,
     reads: Mutex<Vec<Read>>,
     /// Reads that ended in an error, which a broken log may cause.
     failed: AtomicU64,
+    outages: Mutex<Outages>,
+}
+
+/// What the harness was asked to break.
+#[derive(Default)]
+struct Outages {
+    played: Vec<Disruption>,
+    unable: Option<Unable>,
 }
 
 async fn play(
     harness: &Arc<dyn NodeHarness>,
     seed: u64,
-    reads: &[Freshness],
-    means: Means,
-    ttl: Duration,
-) -> Result<(), Unable> {
-    let stage = Stage::with_ttl(harness, NODES, ttl).await?;
-    if means == Means::Transaction {
+    plan: Plan<'_>,
+) -> Result<Outages, Unable> {
+    let stage = Stage::with_ttl(harness, NODES, plan.ttl).await?;
+    if plan.means == Means::Transaction {
         drop(stage.space.log.begin().await?);
         stage.space.log.row("0").await?;
     }
-    let schedule = Schedule::new(seed, NODES, LENGTH, reads);
+    let schedule = Schedule::new(seed, NODES, LENGTH, plan.reads, plan.breaks);
     let history = Arc::new(History {
         stage,
-        means,
+        means: plan.means,
         start: Instant::now(),
         writing: (0..KEYS).map(|_| tokio::sync::Mutex::new(0)).collect(),
         transacting: tokio::sync::Mutex::default(),
         begun: Mutex::default(),
         committed: Mutex::default(),
+        undone: Mutex::default(),
         reads: Mutex::default(),
         failed: AtomicU64::new(0),
+        outages: Mutex::default(),
     });
     history.clone().follow(schedule).await;
     for place in &history.stage.places {
         place.heal();
     }
     let healed = history.now();
-    history.judge(ttl);
-    if let Err(late) = converged(healed, history.seen_by_all().await, CONVERGENCE) {
-        panic!("P20: {late}");
+    // Where the TTL is short, it is the TTL that would make them converge.
+    if plan.ttl > 10 * RECOVERY {
+        let awaited = history.awaited(healed + RECOVERY).await;
+        history.judge(plan.ttl);
+        if let Err(late) = converged(healed, &awaited, RECOVERY) {
+            panic!(
+                "{late}\nbroken by the harness: {:?}",
+                history.outages.lock().played
+            );
+        }
+    } else {
+        history.judge(plan.ttl);
     }
-    Ok(())
+    let outages = std::mem::take(&mut *history.outages.lock());
+    Ok(outages)
 }
 
 impl History {
@@ -149,6 +226,7 @@ impl History {
             max_staleness: MAX_STALENESS,
         };
         let (committed, begun) = (self.committed.lock(), self.begun.lock());
+        let undone = self.undone.lock();
         let reads = self.reads.lock();
         let failed = self.failed.load(Ordering::Relaxed);
         assert!(
@@ -157,14 +235,20 @@ impl History {
             reads.len(),
             committed.len()
         );
-        let found = violations(&committed, &begun, &reads, bounds);
+        let writes = Writes {
+            committed: &committed,
+            begun: &begun,
+            undone: &undone,
+        };
+        let found = violations(writes, &reads, bounds);
         let texts: Vec<_> = found.iter().take(10).map(ToString::to_string).collect();
         assert!(
             found.is_empty(),
-            "{} of {} reads cannot be, among them:\n{}",
+            "{} of {} reads cannot be, among them:\n{}\nbroken by the harness: {:?}",
             found.len(),
             reads.len(),
-            texts.join("\n")
+            texts.join("\n"),
+            self.outages.lock().played
         );
     }
 
@@ -178,7 +262,11 @@ impl History {
             let history = Arc::clone(&self);
             let by = (writer < NODES).then_some(writer);
             actors.spawn(async move {
+                let end = history.start + 2 * LENGTH; // Where a broken log holds writes up, there is no end to them.
                 for step in steps {
+                    if Instant::now() > end {
+                        break;
+                    }
                     sleep(step.after).await;
                     history.write(by, &step).await;
                 }
@@ -206,6 +294,18 @@ impl History {
                 }
             });
         }
+        for (backend, steps) in [
+            (Backend::Log, schedule.log_outages),
+            (Backend::Transport, schedule.transport_outages),
+        ] {
+            let history = Arc::clone(&self);
+            actors.spawn(async move {
+                for step in steps {
+                    sleep(step.after).await;
+                    history.break_backend(backend, &step).await;
+                }
+            });
+        }
         while let Some(ended) = actors.join_next().await {
             if let Err(failed) = ended {
                 std::panic::resume_unwind(failed.into_panic());
@@ -223,10 +323,9 @@ impl History {
             begun: self.now(),
             committed: Duration::ZERO,
         };
-        // One that is rolled back or forgotten is never to be read, by nobody and at no time (P2).
-        if self.means == Means::Invalidate || !step.fails {
-            self.begun.lock().push(write);
-        }
+        let undone = self.means == Means::Transaction && step.fails;
+        let fate = if undone { &self.undone } else { &self.begun };
+        fate.lock().push(write);
         let done = match self.means {
             Means::Invalidate => {
                 *newest = version;
@@ -353,30 +452,57 @@ impl History {
         place.wire.release_backwards();
     }
 
-    /// When every node had read what was committed last, in every cache; `None` when that did not come.
-    async fn seen_by_all(&self) -> Option<Duration> {
-        let newest: Vec<_> = (0..KEYS).map(|key| self.newest(key)).collect();
-        let deadline = self.now() + 2 * CONVERGENCE;
-        for (key, newest) in newest.iter().enumerate() {
-            for place in &self.stage.places {
+    /// Nothing where the harness cannot.
+    async fn break_backend(&self, backend: Backend, step: &OutageStep) {
+        let played = outages::play(&self.stage.space, backend, step).await;
+        let mut outages = self.outages.lock();
+        match played {
+            Ok(disruption) => outages.played.push(disruption),
+            Err(unable) => outages.unable = Some(unable),
+        }
+    }
+
+    /// Waits until every cache of every node serves what was committed last, no longer than until `deadline`; but each
+    /// is read once at least.
+    async fn awaited(&self, deadline: Duration) -> Vec<Awaited> {
+        let mut all = Vec::new();
+        for key in 0..KEYS {
+            let version = self.newest(key);
+            for at in 0..NODES {
                 for freshness in Freshness::ALL {
-                    loop {
-                        let text = key.to_string();
-                        let node = place.node();
-                        let read = node.read(freshness, &text, self.loader(&text));
-                        let read = wait::within("a read", wait::PATIENCE, read).await;
-                        if read.is_ok_and(|version| version >= *newest) {
-                            break;
-                        }
-                        if self.now() > deadline {
-                            return None;
-                        }
-                        sleep(Duration::from_millis(5)).await;
-                    }
+                    let mut awaited = Awaited {
+                        key,
+                        at,
+                        freshness,
+                        version,
+                        read: None,
+                        seen: None,
+                    };
+                    self.wait_for(&mut awaited, deadline).await;
+                    all.push(awaited);
                 }
             }
         }
-        Some(self.now())
+        all
+    }
+
+    async fn wait_for(&self, awaited: &mut Awaited, deadline: Duration) {
+        let Awaited { at, freshness, .. } = *awaited;
+        let (node, key) = (self.stage.places[at].node(), awaited.key.to_string());
+        loop {
+            let read = node.read(freshness, &key, self.loader(&key));
+            awaited.read = wait::within("a read", wait::PATIENCE, read).await.ok();
+            let is_new = awaited.read.is_some_and(|read| read >= awaited.version);
+            // What may be served without waiting tells whether there is a lease again.
+            if is_new && (freshness != Freshness::Bounded || node.holds(freshness, &key)) {
+                awaited.seen = Some(self.now());
+                return;
+            }
+            if self.now() > deadline {
+                return;
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
     }
 
     fn newest(&self, key: usize) -> u64 {
