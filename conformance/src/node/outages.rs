@@ -89,7 +89,7 @@ async fn log_outage(
         assert_eq!(
             stage.read(place, Strict, "1").await,
             1,
-            "{begins:?}: a strict read on node {place} was served without the log's word"
+            "{begins:?}: a strict read on node {place} missed what the log had acknowledged"
         );
     }
     let mut writing = write_meanwhile(&stage);

@@ -218,7 +218,6 @@ impl Stage {
         let scope = Scope::keys([MARKER]);
         let entry = Entry::new(in_cache(Freshness::Eventual.cache(), scope));
         let wire = &self.places[place].wire;
-        wire.heard_by_the_node().await;
         let deadline = Instant::now() + RECOVERY;
         while self.holds(place, Freshness::Eventual, MARKER) {
             if Instant::now() > deadline {

@@ -363,7 +363,8 @@ impl Shared {
             while let Some(Ok(signal)) = signals.next().await {
                 match signal {
                     Signal::Frame(frame) => {
-                        if self.hear(&frame).await.is_break() {
+                        let heard = self.hear(&frame).await;
+                        if heard.is_break() {
                             return;
                         }
                     }

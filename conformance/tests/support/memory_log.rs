@@ -5,8 +5,8 @@ use std::{collections::HashMap, sync::Arc};
 use async_trait::async_trait;
 use invalidation_conformance::{BusinessTransaction, Disruption, LogHarness, LogSpace, Unable};
 use invalidation_core::{
-    CacheName, Entry, Error, ErrorKind, FaultSwitch, JoinsLog, LogFaults, MemoryLog,
-    MemorySnapshot, MemoryTransaction, Position, SharedLog,
+    CacheName, Entry, Error, ErrorKind, JoinsLog, LogFaults, MemoryLog, MemorySnapshot,
+    MemoryTransaction, Position, SharedLog,
 };
 use parking_lot::Mutex;
 
@@ -77,21 +77,22 @@ impl Way {
     fn apply(self, faults: &LogFaults) {
         let reading = [faults.installs(), faults.heads(), faults.reads()];
         let writing = [faults.appends(), faults.purges(), faults.commits()];
-        let (read, write): (fn(&FaultSwitch), fn(&FaultSwitch)) = match self {
-            Self::Open => (FaultSwitch::heal, FaultSwitch::heal),
-            Self::Fails => (refuse, refuse),
-            Self::Hangs => (FaultSwitch::hang, FaultSwitch::hang),
-            Self::ReadOnly => (FaultSwitch::heal, |switch| {
-                switch.fail_all(ErrorKind::ReadOnly)
-            }),
-        };
-        reading.into_iter().for_each(read);
-        writing.into_iter().for_each(write);
+        for reads in reading {
+            match self {
+                Self::Open | Self::ReadOnly => reads.heal(),
+                Self::Fails => reads.fail_all(ErrorKind::Unavailable),
+                Self::Hangs => reads.hang(),
+            }
+        }
+        for writes in writing {
+            match self {
+                Self::Open => writes.heal(),
+                Self::Fails => writes.fail_all(ErrorKind::Unavailable),
+                Self::Hangs => writes.hang(),
+                Self::ReadOnly => writes.fail_all(ErrorKind::ReadOnly),
+            }
+        }
     }
-}
-
-fn refuse(switch: &FaultSwitch) {
-    switch.fail_all(ErrorKind::Unavailable);
 }
 
 #[async_trait]
