@@ -7,7 +7,8 @@ use invalidation_core::{CacheName, Entry, Invalidation, Scope, Sender, frame::St
 use super::{
     NodeHarness,
     gate::Gate,
-    stage::{Stage, in_cache, of_all, of_key, of_tag},
+    scopes::{in_cache, of_all, of_key, of_tag},
+    stage::Stage,
     under_test::Freshness,
     wire::Line,
 };

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     NodeHarness,
-    stage::{Stage, of_key},
+    scopes::of_key,
+    stage::Stage,
     under_test::Freshness::{Eventual, Strict},
 };
 use crate::{

@@ -7,7 +7,8 @@ use invalidation_core::Invalidation;
 
 use super::{
     NodeHarness,
-    stage::{Stage, of_all, of_key, of_tag},
+    scopes::{of_all, of_key, of_tag},
+    stage::Stage,
     under_test::Freshness::{Eventual, Strict},
 };
 use crate::{Unable, wait};

@@ -7,7 +7,8 @@ use invalidation_core::{Invalidation, Scope};
 use super::{
     NodeHarness,
     gate::Gate,
-    stage::{Stage, in_cache, of_key},
+    scopes::{in_cache, of_key},
+    stage::Stage,
     under_test::Freshness::{Eventual, Strict},
     wire::Line,
 };

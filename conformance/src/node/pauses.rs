@@ -4,7 +4,8 @@ use std::{pin::pin, sync::Arc, time::Duration};
 
 use super::{
     NodeHarness,
-    stage::{MAX_STALENESS, Stage},
+    stage::Stage,
+    timing::MAX_STALENESS,
     under_test::Freshness::{Bounded, Strict},
 };
 use crate::{Unable, wait};
@@ -71,7 +72,11 @@ pub(crate) async fn nodes_converge_after_healing(
             stage.places[place].isolate();
         }
         stage.write(0, "1", version).await;
-        tokio::time::sleep(2 * MAX_STALENESS).await; // Some reads fail.
+        for place in &stage.places {
+            for _ in 0..3 {
+                place.gate.next_end().await; // With an error.
+            }
+        }
         for place in &stage.places {
             place.heal();
         }

@@ -2,39 +2,20 @@
 
 use std::{sync::Arc, time::Duration};
 
-use invalidation_core::{
-    CacheName, Clock, Entry, Error, Invalidation, Scope, SharedLog, SharedTransport,
-};
-use parking_lot::RwLock;
-use tokio::{
-    task::JoinHandle,
-    time::{Instant, sleep},
-};
+use invalidation_core::{Entry, Error, Invalidation, Scope, SharedLog, SharedTransport};
+use tokio::{task::JoinHandle, time::sleep};
 
 use super::{
-    clock::LeapingClock,
-    gate::{Gate, GatedLog},
+    gate::GatedLog,
     harness::NodeHarness,
-    rows::{Rows, tag_of},
-    under_test::{Freshness, Loader, NodeUnderTest, Setup},
-    wire::{Line, Wire},
+    machine::Machine,
+    place::Place,
+    rows::Rows,
+    scopes::{in_cache, of_key},
+    timing::{RECOVERY, TTL},
+    under_test::{Freshness, Loader},
 };
 use crate::{Disruption, LogSpace, TransportCluster, Unable, wait};
-
-/// How often a node reads the log when no cache asks for more.
-pub(crate) const POLL: Duration = Duration::from_secs(1);
-/// Long, so that a held answer is still an answer.
-pub(crate) const READ_TIMEOUT: Duration = Duration::from_millis(800);
-/// The bound of [`Freshness::Bounded`]; half of it is how often the log is read.
-pub(crate) const MAX_STALENESS: Duration = Duration::from_millis(200);
-/// So long that no case ends it by waiting.
-pub(crate) const TTL: Duration = Duration::from_secs(3_600);
-/// What a busy machine may add to any bound: other cases run beside this one, and a disk may be slow.
-const SLACK: Duration = Duration::from_secs(3);
-/// `P20`: 1.2 poll intervals and the read timeout, and what the machine may add. No TTL comes near it.
-pub(crate) const RECOVERY: Duration = Duration::from_millis(POLL.as_millis() as u64 * 12 / 10)
-    .saturating_add(READ_TIMEOUT)
-    .saturating_add(SLACK);
 
 /// A log, a cluster, and a node in each place of it.
 pub(crate) struct Stage {
@@ -62,16 +43,6 @@ impl Space {
     ) -> Result<(), Unable> {
         self.cluster.lock().await.disrupt(place, disruption).await
     }
-}
-
-/// Where a node runs, and what may happen to it there.
-pub(crate) struct Place {
-    harness: Arc<dyn NodeHarness>,
-    pub(crate) gate: Arc<GatedLog>,
-    pub(crate) wire: Arc<Wire>,
-    pub(crate) clock: Arc<LeapingClock>,
-    ttl: Duration,
-    node: RwLock<Option<Arc<dyn NodeUnderTest>>>,
 }
 
 impl Stage {
@@ -123,14 +94,9 @@ impl Stage {
 
     /// A place with this end of the transport, and no node in it.
     async fn place(&self, transport: SharedTransport) -> Result<Arc<Place>, Unable> {
-        Ok(Arc::new(Place {
-            harness: Arc::clone(&self.harness),
-            gate: Arc::new(GatedLog::new(self.space.log.connect().await?)),
-            wire: Arc::new(Wire::new(transport)),
-            clock: Arc::new(LeapingClock::new()),
-            ttl: self.ttl,
-            node: RwLock::new(None),
-        }))
+        let gate = GatedLog::new(self.space.log.connect().await?);
+        let harness = Arc::clone(&self.harness);
+        Ok(Arc::new(Place::new(harness, gate, transport, self.ttl)))
     }
 
     /// Ends the process of the last node, with its end of the transport, and starts another one in its place.
@@ -218,9 +184,9 @@ impl Stage {
         let scope = Scope::keys([MARKER]);
         let entry = Entry::new(in_cache(Freshness::Eventual.cache(), scope));
         let wire = &self.places[place].wire;
-        let deadline = Instant::now() + RECOVERY;
+        let machine = Machine::watch();
         while self.holds(place, Freshness::Eventual, MARKER) {
-            if Instant::now() > deadline {
+            if machine.ran() > RECOVERY {
                 return false;
             }
             // Again, since it may have subscribed anew.
@@ -237,7 +203,7 @@ impl Stage {
     /// Waits until every node reads this version in every cache and has its lease back, no longer than recovery may
     /// take (`P20`).
     pub(crate) async fn converges(&self, key: &str, version: u64) {
-        let deadline = Instant::now() + RECOVERY;
+        let machine = Machine::watch();
         for place in 0..self.places.len() {
             for freshness in Freshness::ALL {
                 loop {
@@ -253,7 +219,7 @@ impl Stage {
                         false => format!("still reads version {read} of {key:?}"),
                     };
                     assert!(
-                        Instant::now() < deadline,
+                        machine.ran() < RECOVERY,
                         "P20: node {place} {what} in its {freshness:?} cache, and version {version} of {key:?} was \
                          committed, and nothing was broken, {RECOVERY:?} ago"
                     );
@@ -262,94 +228,4 @@ impl Stage {
             }
         }
     }
-}
-
-impl Place {
-    /// Starts a node here; a place whose log is broken for the moment is tried again.
-    pub(crate) async fn start(&self) {
-        let deadline = Instant::now() + wait::PATIENCE;
-        loop {
-            match self.harness.start(self.setup()).await {
-                Ok(node) => {
-                    *self.node.write() = Some(node);
-                    return;
-                }
-                Err(error) => assert!(
-                    Instant::now() < deadline,
-                    "the node does not start: {error}"
-                ),
-            }
-            sleep(Duration::from_millis(5)).await;
-        }
-    }
-
-    fn setup(&self) -> Setup {
-        Setup {
-            log: Arc::clone(&self.gate) as SharedLog,
-            transport: Arc::clone(&self.wire) as _,
-            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
-            poll_interval: POLL,
-            read_timeout: READ_TIMEOUT,
-            ttl: self.ttl,
-            max_staleness: MAX_STALENESS,
-        }
-    }
-
-    pub(crate) fn node(&self) -> Arc<dyn NodeUnderTest> {
-        self.node.read().clone().expect("a node was started here")
-    }
-
-    pub(crate) async fn stop(&self) {
-        let node = self.node.read().clone();
-        if let Some(node) = node {
-            node.shutdown().await;
-        }
-    }
-
-    pub(crate) async fn read(&self, freshness: Freshness, key: &str, loader: Loader) -> u64 {
-        let node = self.node();
-        node.read(freshness, key, loader).await.expect("reads")
-    }
-
-    /// From here on neither log nor transport reaches the node: as if its process did not run.
-    pub(crate) fn pause(&self) {
-        self.gate.set(Gate::Hangs);
-        self.wire.set(Line::Holds);
-    }
-
-    /// Everything passes again; what came meanwhile comes now.
-    pub(crate) fn heal(&self) {
-        self.gate.set(Gate::Open);
-        self.wire.release_backwards();
-    }
-
-    /// The node hears of nothing.
-    pub(crate) fn isolate(&self) {
-        self.gate.set(Gate::Fails);
-        self.wire.set(Line::Swallows);
-    }
-}
-
-/// The key in every cache.
-pub(crate) fn of_key(key: &str) -> Vec<Invalidation> {
-    in_every_cache(&Scope::keys([key]))
-}
-
-/// The row's tag in every cache.
-pub(crate) fn of_tag(key: &str) -> Vec<Invalidation> {
-    in_every_cache(&Scope::tags([tag_of(key)]))
-}
-
-/// All of every cache, one by one.
-pub(crate) fn of_all() -> Vec<Invalidation> {
-    in_every_cache(&Scope::All)
-}
-
-fn in_every_cache(scope: &Scope) -> Vec<Invalidation> {
-    let cache = |freshness: Freshness| in_cache(freshness.cache(), scope.clone());
-    Freshness::ALL.into_iter().map(cache).collect()
-}
-
-pub(crate) const fn in_cache(cache: CacheName, scope: Scope) -> Invalidation {
-    Invalidation::Cache { cache, scope }
 }

@@ -8,7 +8,8 @@ use invalidation_core::{BoxError, Cursor, Page, ReadRequest, ReadStart, Tick};
 use super::{
     NodeHarness,
     rows::tag_of,
-    stage::{Space, Stage, of_key},
+    scopes::of_key,
+    stage::{Space, Stage},
     under_test::{
         Ending,
         Freshness::{self, Eventual, Strict},

@@ -4,8 +4,7 @@
 mod memory_transport;
 #[path = "noticing.rs"]
 mod noticing;
-#[path = "toy.rs"]
-mod toy;
+mod toy_node;
 #[path = "wrong_logs_of_nodes.rs"]
 mod wrong_logs;
 
@@ -18,7 +17,7 @@ use invalidation_conformance::{
 };
 use invalidation_core::{Clock, Error, Tick};
 
-use self::{noticing::Noticing, toy::Mistake, wrong_logs::Lie};
+use self::{noticing::Noticing, toy_node::Mistake, wrong_logs::Lie};
 use super::log::toy_log::{Mistake as LogMistake, ToyLogs};
 
 /// Who is wrong.
@@ -63,7 +62,7 @@ impl NodeHarness for Harness {
 
     async fn start(&self, mut setup: Setup) -> Result<Arc<dyn NodeUnderTest>, Error> {
         match self.0 {
-            Wrong::Node(mistake) => return toy::start(setup, mistake).await,
+            Wrong::Node(mistake) => return toy_node::start(setup, mistake).await,
             Wrong::Log(lie) => setup.log = wrong_logs::lying(setup.log, lie),
             Wrong::Server(_) => {}
             Wrong::Clock => setup.clock = Arc::new(StoppedClock(Instant::now())),

@@ -16,138 +16,25 @@ use super::{
     super::{
         NodeHarness,
         gate::Gate,
-        stage::{self, MAX_STALENESS, RECOVERY, Stage, of_all, of_key, of_tag},
+        scopes::{of_all, of_key, of_tag},
+        stage::Stage,
+        timing::{MAX_STALENESS, RECOVERY},
         transactions::stored,
-        under_test::{Ending, Freshness, Loader},
+        under_test::{Ending, Loader},
         wire::Line,
     },
-    checker::{Awaited, Bounds, Read, Write, Writes, converged, violations},
+    cases::{Means, Plan},
+    checker::{Bounds, Read, Write, Writes, converged, violations},
     outages::{self, Backend},
-    schedule::{
-        Breaks, DisruptStep, KEYS, OutageStep, ReadStep, Schedule, Trouble, WriteScope, WriteStep,
-    },
+    schedule::{DisruptStep, KEYS, OutageStep, ReadStep, Schedule, Trouble, WriteScope, WriteStep},
 };
 use crate::{Disruption, Unable, wait};
 
-const NODES: usize = 3;
+pub(super) const NODES: usize = 3;
 const LENGTH: Duration = Duration::from_secs(2);
-/// Short, so that it ends within the history. Elsewhere the TTL is so long that nothing converges by it.
-const SHORT_TTL: Duration = Duration::from_millis(600);
 
-const EVERYTHING: Breaks = Breaks {
-    nodes: true,
-    log: true,
-    transport: true,
-};
-
-/// P3, P6, the TTL: whatever fails, no read from any cache is staler than that cache allows.
-pub(crate) async fn history_of_bounded_reads(
-    harness: Arc<dyn NodeHarness>,
-    seed: u64,
-) -> Result<(), Unable> {
-    let plan = Plan {
-        ttl: SHORT_TTL,
-        ..Plan::of(&Freshness::ALL)
-    };
-    play(&harness, seed, plan).await.map(drop)
-}
-
-/// P3, P5, P7: whatever fails, a strict read sees all that was committed before it.
-pub(crate) async fn history_of_strict_reads(
-    harness: Arc<dyn NodeHarness>,
-    seed: u64,
-) -> Result<(), Unable> {
-    let plan = Plan::of(&[Freshness::Strict]);
-    play(&harness, seed, plan).await.map(drop)
-}
-
-/// P1, P6, P20: with a TTL that never ends anything, eventual reads see the node's own writes, and converge.
-pub(crate) async fn converging_history(
-    harness: Arc<dyn NodeHarness>,
-    seed: u64,
-) -> Result<(), Unable> {
-    let plan = Plan::of(&[Freshness::Eventual]);
-    play(&harness, seed, plan).await.map(drop)
-}
-
-/// P2, P3, P20: the same where writes and invalidations share transactions, some of which roll back or are forgotten.
-/// The log is not broken by the harness, since it shares its server with the rows, and nobody could load any.
-pub(crate) async fn history_of_transactions(
-    harness: Arc<dyn NodeHarness>,
-    seed: u64,
-) -> Result<(), Unable> {
-    let plan = Plan {
-        means: Means::Transaction,
-        breaks: Breaks {
-            log: false,
-            ..EVERYTHING
-        },
-        ..Plan::of(&Freshness::ALL)
-    };
-    play(&harness, seed, plan).await.map(drop)
-}
-
-/// P1, P3, P20: while the server behind the log comes and goes under a workload, no read is too stale, and all converge.
-pub(crate) async fn history_across_log_outages(
-    harness: Arc<dyn NodeHarness>,
-    seed: u64,
-) -> Result<(), Unable> {
-    across(&harness, seed, Backend::Log).await
-}
-
-/// P3, P15, P20: so it is while the server behind the transport does.
-pub(crate) async fn history_across_transport_outages(
-    harness: Arc<dyn NodeHarness>,
-    seed: u64,
-) -> Result<(), Unable> {
-    across(&harness, seed, Backend::Transport).await
-}
-
-/// Ignored when the harness can break nothing of this backend.
-async fn across(harness: &Arc<dyn NodeHarness>, seed: u64, backend: Backend) -> Result<(), Unable> {
-    let plan = Plan {
-        breaks: Breaks {
-            nodes: false,
-            log: backend == Backend::Log,
-            transport: backend == Backend::Transport,
-        },
-        ..Plan::of(&Freshness::ALL)
-    };
-    let outages = play(harness, seed, plan).await?;
-    match outages.unable {
-        Some(unable) if outages.played.is_empty() => Err(unable),
-        _ => Ok(()),
-    }
-}
-
-/// What a history is of.
-struct Plan<'a> {
-    reads: &'a [Freshness],
-    means: Means,
-    breaks: Breaks,
-    ttl: Duration,
-}
-
-impl<'a> Plan<'a> {
-    const fn of(reads: &'a [Freshness]) -> Self {
-        Self {
-            reads,
-            means: Means::Invalidate,
-            breaks: EVERYTHING,
-            ttl: stage::TTL,
-        }
-    }
-}
-
-/// How rows are written and invalidated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Means {
-    Invalidate,
-    Transaction,
-}
-
-struct History {
-    stage: Stage,
+pub(super) struct History {
+    pub(super) stage: Stage,
     means: Means,
     start: Instant,
     /// One writer of a row at a time, so that its versions rise in the order of its commits.
@@ -156,7 +43,7 @@ struct History {
     transacting: tokio::sync::Mutex<()>,
     /// Those that may have happened.
     begun: Mutex<Vec<Write>>,
-    committed: Mutex<Vec<Write>>,
+    pub(super) committed: Mutex<Vec<Write>>,
     /// Those that are rolled back or forgotten.
     undone: Mutex<Vec<Write>>,
     reads: Mutex<Vec<Read>>,
@@ -167,12 +54,12 @@ struct History {
 
 /// What the harness was asked to break.
 #[derive(Default)]
-struct Outages {
-    played: Vec<Disruption>,
-    unable: Option<Unable>,
+pub(super) struct Outages {
+    pub(super) played: Vec<Disruption>,
+    pub(super) unable: Option<Unable>,
 }
 
-async fn play(
+pub(super) async fn play(
     harness: &Arc<dyn NodeHarness>,
     seed: u64,
     plan: Plan<'_>,
@@ -200,12 +87,11 @@ async fn play(
     for place in &history.stage.places {
         place.heal();
     }
-    let healed = history.now();
     // Where the TTL is short, it is the TTL that would make them converge.
     if plan.ttl > 10 * RECOVERY {
-        let awaited = history.awaited(healed + RECOVERY).await;
+        let awaited = history.awaited(RECOVERY).await;
         history.judge(plan.ttl);
-        if let Err(late) = converged(healed, &awaited, RECOVERY) {
+        if let Err(late) = converged(&awaited, RECOVERY) {
             panic!(
                 "{late}\nbroken by the harness: {:?}",
                 history.outages.lock().played
@@ -423,7 +309,7 @@ impl History {
         }
     }
 
-    fn loader(&self, key: &str) -> Loader {
+    pub(super) fn loader(&self, key: &str) -> Loader {
         match self.means {
             Means::Invalidate => self.stage.rows.loader(key),
             Means::Transaction => stored(&self.stage.space, key),
@@ -460,55 +346,6 @@ impl History {
             Ok(disruption) => outages.played.push(disruption),
             Err(unable) => outages.unable = Some(unable),
         }
-    }
-
-    /// Waits until every cache of every node serves what was committed last, no longer than until `deadline`; but each
-    /// is read once at least.
-    async fn awaited(&self, deadline: Duration) -> Vec<Awaited> {
-        let mut all = Vec::new();
-        for key in 0..KEYS {
-            let version = self.newest(key);
-            for at in 0..NODES {
-                for freshness in Freshness::ALL {
-                    let mut awaited = Awaited {
-                        key,
-                        at,
-                        freshness,
-                        version,
-                        read: None,
-                        seen: None,
-                    };
-                    self.wait_for(&mut awaited, deadline).await;
-                    all.push(awaited);
-                }
-            }
-        }
-        all
-    }
-
-    async fn wait_for(&self, awaited: &mut Awaited, deadline: Duration) {
-        let Awaited { at, freshness, .. } = *awaited;
-        let (node, key) = (self.stage.places[at].node(), awaited.key.to_string());
-        loop {
-            let read = node.read(freshness, &key, self.loader(&key));
-            awaited.read = wait::within("a read", wait::PATIENCE, read).await.ok();
-            let is_new = awaited.read.is_some_and(|read| read >= awaited.version);
-            // What may be served without waiting tells whether there is a lease again.
-            if is_new && (freshness != Freshness::Bounded || node.holds(freshness, &key)) {
-                awaited.seen = Some(self.now());
-                return;
-            }
-            if self.now() > deadline {
-                return;
-            }
-            sleep(Duration::from_millis(5)).await;
-        }
-    }
-
-    fn newest(&self, key: usize) -> u64 {
-        let committed = self.committed.lock();
-        let of_key = committed.iter().filter(|write| write.key == key);
-        of_key.map(|write| write.version).max().unwrap_or_default()
     }
 }
 
