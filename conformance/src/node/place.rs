@@ -1,6 +1,12 @@
 //! Where a node runs, and what may happen to it there.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use invalidation_core::{Clock, SharedLog, SharedTransport};
 use parking_lot::RwLock;
@@ -24,6 +30,8 @@ pub(crate) struct Place {
     pub(crate) clock: Arc<LeapingClock>,
     ttl: Duration,
     node: RwLock<Option<Arc<dyn NodeUnderTest>>>,
+    /// How many nodes were started here.
+    started: AtomicU64,
 }
 
 impl Place {
@@ -41,6 +49,7 @@ impl Place {
             clock: Arc::new(LeapingClock::new()),
             ttl,
             node: RwLock::new(None),
+            started: AtomicU64::new(0),
         }
     }
 
@@ -50,7 +59,9 @@ impl Place {
         loop {
             match self.harness.start(self.setup()).await {
                 Ok(node) => {
-                    *self.node.write() = Some(node);
+                    let mut place = self.node.write();
+                    self.started.fetch_add(1, Ordering::SeqCst);
+                    *place = Some(node);
                     return;
                 }
                 Err(error) => assert!(
@@ -76,6 +87,13 @@ impl Place {
 
     pub(crate) fn node(&self) -> Arc<dyn NodeUnderTest> {
         self.node.read().clone().expect("a node was started here")
+    }
+
+    /// The node, and which one it is of those that were started here.
+    pub(crate) fn numbered_node(&self) -> (u64, Arc<dyn NodeUnderTest>) {
+        let node = self.node.read();
+        let number = self.started.load(Ordering::SeqCst);
+        (number, node.clone().expect("a node was started here"))
     }
 
     pub(crate) async fn stop(&self) {

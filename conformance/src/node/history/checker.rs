@@ -4,14 +4,22 @@ use std::{fmt, time::Duration};
 
 use super::super::under_test::Freshness;
 
+/// A node: the process that ran, at its place, from one start to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Process {
+    pub(super) place: usize,
+    /// Which one of those that were started there.
+    pub(super) number: u64,
+}
+
 /// A write whose invalidation returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Write {
     pub(super) key: usize,
     /// Of one key they rise in the order of the commits.
     pub(super) version: u64,
-    /// The place of the node that was told; `None` for another program.
-    pub(super) by: Option<usize>,
+    /// The node that was told; `None` for another program.
+    pub(super) by: Option<Process>,
     /// Taken *before* the row was written.
     pub(super) begun: Duration,
     /// Taken *after* the commit returned, so that no read is judged by a commit that was still to come.
@@ -23,7 +31,7 @@ pub(super) struct Write {
 pub(super) struct Read {
     pub(super) key: usize,
     pub(super) version: u64,
-    pub(super) at: usize,
+    pub(super) at: Process,
     pub(super) freshness: Freshness,
     /// Taken *before* the call.
     pub(super) began: Duration,
@@ -176,25 +184,28 @@ impl fmt::Display for Violation {
             } => write!(
                 f,
                 "{rule}: node {} read version {} of row {} at {:?} from its {:?} cache, and version {} was committed \
-                 at {:?} by {:?}",
-                read.at,
+                 at {:?} by {}",
+                read.at.place,
                 read.version,
                 read.key,
                 read.began,
                 read.freshness,
                 expected.version,
                 expected.committed,
-                expected.by
+                match expected.by {
+                    Some(process) => format!("node {}", process.place),
+                    None => "another program".to_owned(),
+                }
             ),
             Self::RolledBack(read) => write!(
                 f,
                 "P2: node {} read version {} of row {} at {:?}, which was rolled back",
-                read.at, read.version, read.key, read.ended
+                read.at.place, read.version, read.key, read.ended
             ),
             Self::FromNowhere(read) => write!(
                 f,
                 "node {} read version {} of row {} at {:?}, which nobody had begun to write",
-                read.at, read.version, read.key, read.ended
+                read.at.place, read.version, read.key, read.ended
             ),
         }
     }
@@ -213,12 +224,17 @@ mod tests {
         Duration::from_millis(millis)
     }
 
+    /// The first one at this place.
+    const fn node(place: usize) -> Process {
+        Process { place, number: 1 }
+    }
+
     /// By node 0, begun 10 ms before it was committed.
     const fn write(version: u64, committed: u64) -> Write {
         Write {
             key: 1,
             version,
-            by: Some(0),
+            by: Some(node(0)),
             begun: ms(committed - 10),
             committed: ms(committed),
         }
@@ -229,7 +245,7 @@ mod tests {
         Read {
             key: 1,
             version,
-            at,
+            at: node(at),
             freshness,
             began: ms(began),
             ended: ms(began + 5),
@@ -296,6 +312,22 @@ mod tests {
         let found = judged(&[read(1, 0, Freshness::Eventual, 201)]);
         assert!(matches!(found[..], [Violation::Stale { rule, .. }] if rule.starts_with("P6")));
         assert_eq!(judged(&[read(1, 1, Freshness::Eventual, 201)]), []);
+    }
+
+    /// It binds that node alone, and not the one that was started in its place meanwhile.
+    #[test]
+    fn a_write_of_a_node_that_ended_is_not_its_successor_s_own() {
+        let successor = Process {
+            place: 0,
+            number: 2,
+        };
+        let read = read(1, 0, Freshness::Eventual, 201);
+        let by_successor = Read {
+            at: successor,
+            ..read
+        };
+        assert_eq!(judged(&[by_successor]), []);
+        assert_eq!(judged(&[read]).len(), 1);
     }
 
     /// A version that nobody wrote, or that nobody had begun to write, is found; one whose commit never returned is

@@ -16,15 +16,16 @@ use super::{
     super::{
         NodeHarness,
         gate::Gate,
+        machine::Machine,
         scopes::{of_all, of_key, of_tag},
         stage::Stage,
         timing::{MAX_STALENESS, RECOVERY},
         transactions::stored,
-        under_test::{Ending, Loader},
+        under_test::{Ending, Loader, NodeUnderTest},
         wire::Line,
     },
     cases::{Means, Plan},
-    checker::{Bounds, Read, Write, Writes, converged, violations},
+    checker::{Bounds, Process, Read, Write, Writes, converged, violations},
     outages::{self, Backend},
     schedule::{DisruptStep, KEYS, OutageStep, ReadStep, Schedule, Trouble, WriteScope, WriteStep},
 };
@@ -37,6 +38,7 @@ pub(super) struct History {
     pub(super) stage: Stage,
     means: Means,
     start: Instant,
+    machine: Machine,
     /// One writer of a row at a time, so that its versions rise in the order of its commits.
     writing: Vec<tokio::sync::Mutex<u64>>,
     /// A database may have one writer at a time.
@@ -74,6 +76,7 @@ pub(super) async fn play(
         stage,
         means: plan.means,
         start: Instant::now(),
+        machine: Machine::watch(),
         writing: (0..KEYS).map(|_| tokio::sync::Mutex::new(0)).collect(),
         transacting: tokio::sync::Mutex::default(),
         begun: Mutex::default(),
@@ -138,6 +141,17 @@ impl History {
         );
     }
 
+    /// The node that runs at this place now.
+    fn node(&self, place: usize) -> (Process, Arc<dyn NodeUnderTest>) {
+        let (number, node) = self.stage.places[place].numbered_node();
+        (Process { place, number }, node)
+    }
+
+    /// Whether it is long enough: where reads or writes have to wait, there is no end to a schedule.
+    fn is_over(&self) -> bool {
+        self.machine.ran() > 2 * LENGTH || self.now() > 10 * LENGTH
+    }
+
     fn now(&self) -> Duration {
         self.start.elapsed()
     }
@@ -148,9 +162,8 @@ impl History {
             let history = Arc::clone(&self);
             let by = (writer < NODES).then_some(writer);
             actors.spawn(async move {
-                let end = history.start + 2 * LENGTH; // Where a broken log holds writes up, there is no end to them.
                 for step in steps {
-                    if Instant::now() > end {
+                    if history.is_over() {
                         break;
                     }
                     sleep(step.after).await;
@@ -161,9 +174,8 @@ impl History {
         for (place, steps) in schedule.readers {
             let history = Arc::clone(&self);
             actors.spawn(async move {
-                let end = history.start + 2 * LENGTH; // Where each read waits, there is no end to them.
                 for step in steps {
-                    if Instant::now() > end {
+                    if history.is_over() {
                         break;
                     }
                     sleep(step.after).await;
@@ -175,6 +187,9 @@ impl History {
             let history = Arc::clone(&self);
             actors.spawn(async move {
                 for step in steps {
+                    if history.is_over() {
+                        break;
+                    }
                     sleep(step.after).await;
                     history.disrupt(place, &step).await;
                 }
@@ -187,6 +202,9 @@ impl History {
             let history = Arc::clone(&self);
             actors.spawn(async move {
                 for step in steps {
+                    if history.is_over() {
+                        break;
+                    }
                     sleep(step.after).await;
                     history.break_backend(backend, &step).await;
                 }
@@ -200,6 +218,11 @@ impl History {
     }
 
     async fn write(&self, by: Option<usize>, step: &WriteStep) {
+        let node = by.map(|place| self.node(place));
+        let (by, node) = match node {
+            Some((process, node)) => (Some(process), Some(node)),
+            None => (None, None),
+        };
         let mut newest = self.writing[step.key].lock().await;
         let version = *newest + 1;
         let mut write = Write {
@@ -215,10 +238,10 @@ impl History {
         let done = match self.means {
             Means::Invalidate => {
                 *newest = version;
-                self.tell(by, step, version).await
+                self.tell(node, step, version).await
             }
             Means::Transaction => {
-                let done = self.transact(by, step, version).await;
+                let done = self.transact(node, step, version).await;
                 // Also when it is not known: no version is used twice.
                 *newest = version;
                 done
@@ -231,7 +254,12 @@ impl History {
     }
 
     /// Writes the row, and then invalidates it; `true` when that is known to have happened.
-    async fn tell(&self, by: Option<usize>, step: &WriteStep, version: u64) -> bool {
+    async fn tell(
+        &self,
+        node: Option<Arc<dyn NodeUnderTest>>,
+        step: &WriteStep,
+        version: u64,
+    ) -> bool {
         let key = step.key.to_string();
         self.stage.rows.write(&key, version);
         let what = match step.scope {
@@ -240,18 +268,19 @@ impl History {
             WriteScope::Caches => of_all(),
             WriteScope::Everything => vec![invalidation_core::Invalidation::Everything],
         };
-        match by {
-            Some(place) => self.stage.places[place]
-                .node()
-                .invalidate(what)
-                .await
-                .is_ok(),
+        match node {
+            Some(node) => node.invalidate(what).await.is_ok(),
             None => self.stage.append(what).await.is_ok(),
         }
     }
 
     /// Writes and invalidates in one transaction; `true` when it is known to have committed.
-    async fn transact(&self, by: Option<usize>, step: &WriteStep, version: u64) -> bool {
+    async fn transact(
+        &self,
+        node: Option<Arc<dyn NodeUnderTest>>,
+        step: &WriteStep,
+        version: u64,
+    ) -> bool {
         let _one = self.transacting.lock().await;
         let key = step.key.to_string();
         let Ok(mut transaction) = self.stage.space.log.begin().await else {
@@ -270,11 +299,8 @@ impl History {
             (true, 0) => Ending::RollBack,
             (true, _) => Ending::Drop,
         };
-        let ended = match by {
-            Some(place) => {
-                let node = self.stage.places[place].node();
-                node.end(transaction, what, ending).await.is_ok()
-            }
+        let ended = match node {
+            Some(node) => node.end(transaction, what, ending).await.is_ok(),
             None => {
                 let entries: Vec<_> = what
                     .into_iter()
@@ -290,7 +316,7 @@ impl History {
 
     async fn read(&self, place: usize, step: &ReadStep) {
         let key = step.key.to_string();
-        let node = self.stage.places[place].node();
+        let (process, node) = self.node(place);
         let loader = slowed(self.loader(&key), step.load);
         let began = self.now();
         let reading = node.read(step.freshness, &key, loader);
@@ -298,7 +324,7 @@ impl History {
             Ok(version) => self.reads.lock().push(Read {
                 key: step.key,
                 version,
-                at: place,
+                at: process,
                 freshness: step.freshness,
                 began,
                 ended: self.now(),

@@ -26,7 +26,7 @@ pub(super) struct Schedule {
     pub(super) transport_outages: Vec<OutageStep>,
 }
 
-/// What is broken, apart from what a node's own writes are.
+/// What is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Breaks {
     /// The log and the transport of single nodes, by the suite itself.
