@@ -121,9 +121,15 @@ impl Schedule {
     }
 }
 
+/// Of as many kinds as there are steps.
 fn outages(random: &mut StdRng, nodes: usize, length: Duration, wanted: bool) -> Vec<OutageStep> {
     let length = if wanted { length } else { Duration::ZERO };
-    steps(random, length, |random| outage_step(random, nodes))
+    let first = random.random_range(0..100);
+    let mut outages = steps(random, length, |random| outage_step(random, nodes));
+    for (number, step) in outages.iter_mut().enumerate() {
+        step.which = first + number;
+    }
+    outages
 }
 
 fn steps<S>(
@@ -195,7 +201,7 @@ fn outage_step(random: &mut StdRng, nodes: usize) -> (Duration, OutageStep) {
     let (after, lasts) = (up_to(random, 500), up_to(random, 200));
     let step = OutageStep {
         after,
-        which: random.random_range(0..100),
+        which: 0,
         place: random.random_range(0..nodes),
         lasts,
     };
