@@ -92,8 +92,9 @@ where
         self
     }
 
-    /// How many entries are expected. Worth saying when a [`weigher`](Self::weigher) is set; default: the
-    /// capacity, at most 10,000 with a weigher.
+    /// How many entries are expected: the capacity is divided among one shard for each 256 of them, at most four
+    /// for each processor. Worth saying when a [`weigher`](Self::weigher) is set; default: the capacity, at most
+    /// 1,024 with a weigher.
     pub const fn expected_entries(mut self, entries: usize) -> Self {
         self.expected = Some(entries);
         self
@@ -101,8 +102,8 @@ where
 
     /// What an entry weighs; 0 counts as 1. Asked once for each value that is cached, outside of every lock.
     ///
-    /// The capacity is divided among shards, at most four for each processor: what is heavier than the share of
-    /// one is returned and not cached.
+    /// What is heavier than the share of one shard, by default a quarter of the capacity, is returned and not
+    /// cached: see [`expected_entries`](Self::expected_entries).
     pub fn weigher(mut self, weigh: impl Fn(&K, &V) -> u32 + Send + Sync + 'static) -> Self {
         self.weigh = Some(Arc::new(weigh));
         self
@@ -196,7 +197,7 @@ where
         let expected = self.expected.unwrap_or_else(|| {
             let all = usize::try_from(capacity).unwrap_or(usize::MAX);
             match self.weigh {
-                Some(_) => all.min(10_000),
+                Some(_) => all.min(1_024),
                 None => all,
             }
         });

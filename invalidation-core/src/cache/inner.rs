@@ -97,8 +97,23 @@ where
     where
         Q: ?Sized + Hash + Equivalent<K>,
     {
-        self.store.get(self.hash(key), key, |entry| {
-            self.is_servable(entry, now).then(|| entry.value().clone())
+        self.look(self.hash(key), key, now, V::clone)
+    }
+
+    /// What `look` makes of the value that may be served; it runs under a lock.
+    #[inline(always)]
+    pub(super) fn look<Q, R>(
+        &self,
+        hash: u64,
+        key: &Q,
+        now: Tick,
+        look: impl FnOnce(&V) -> R,
+    ) -> Option<R>
+    where
+        Q: ?Sized + Equivalent<K>,
+    {
+        self.store.get(hash, key, |entry| {
+            self.is_servable(entry, now).then(|| look(entry.value()))
         })
     }
 

@@ -90,9 +90,8 @@ where
                 hash,
                 key,
                 || {
-                    let value = self.lookup(key, began)?;
-                    Some(match proved {
-                        Some(_) => Stored::Hit(value),
+                    self.look(hash, key, began, |value| match proved {
+                        Some(_) => Stored::Hit(value.clone()),
                         None => Stored::Unproved,
                     })
                 },

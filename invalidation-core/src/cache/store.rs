@@ -33,7 +33,7 @@ const LEAST_ENTRIES: usize = 256;
 /// went, a fingerprint stays behind for a while: a key that comes back counts as used.
 ///
 /// A read locks one shard for reading, everything else one shard for writing. What runs under a lock is what
-/// the caller passes, and `Eq` and `Hash` of keys; nothing is dropped under one.
+/// the caller passes, and `Eq` and `Hash` of keys, which must not panic; nothing is dropped under one.
 #[derive(Debug)]
 pub(super) struct Store<K, E, S> {
     shards: Box<[Locked<K, E>]>,
@@ -71,6 +71,7 @@ impl<K: Eq + Hash, E, S: BuildHasher> Store<K, E, S> {
     /// A store for `room` in weight, or about `entries`.
     pub(super) fn new(room: u64, entries: usize, hasher: S) -> Self {
         let processors = available_parallelism().map_or(1, NonZeroUsize::get);
+        let entries = entries.min(usize::try_from(room).unwrap_or(usize::MAX));
         let most = (entries / LEAST_ENTRIES).clamp(1, SHARDS_A_PROCESSOR * processors);
         let shards = 1 << most.ilog2();
         let shard = || Shard {
@@ -116,8 +117,8 @@ impl<K: Eq + Hash, E, S: BuildHasher> Store<K, E, S> {
         Some(found)
     }
 
-    /// Puts an entry in the place of what the key had. To make room, what is not `alive` goes first, then what
-    /// is used least.
+    /// Puts an entry in the place of what the key had. To make room, what was never used goes first, and what is
+    /// not `alive` wherever the hand meets it.
     ///
     /// # Errors
     /// The entry, when it is heavier than what can be held. What the key had is gone all the same.
@@ -157,6 +158,10 @@ impl<K: Eq + Hash, E, S: BuildHasher> Store<K, E, S> {
             shard.remember(rehash(&evicted));
             removed.0.push(evicted);
         }
+        if removed.0.len() > 2 {
+            shard.shrink(rehash);
+        }
+        shard.make_place(rehash);
         shard.slots.insert_unique(hash, slot, rehash);
         shard.weight += weight;
         Ok(removed)
@@ -178,11 +183,7 @@ impl<K: Eq + Hash, E, S: BuildHasher> Store<K, E, S> {
             let mut shard = shard.write();
             let dead: Vec<_> = shard.slots.extract_if(|slot| !alive(&slot.entry)).collect();
             shard.weight -= dead.iter().map(|slot| u64::from(slot.weight)).sum::<u64>();
-            if shard.slots.num_buckets() / 8 > shard.slots.len() {
-                let twice = 2 * shard.slots.len();
-                let rehash = |slot: &Slot<K, E>| self.hasher.hash_one(&slot.key);
-                shard.slots.shrink_to(twice, rehash);
-            }
+            shard.shrink(|slot| self.hasher.hash_one(&slot.key));
             drop(shard);
             drop(dead);
         }
@@ -196,6 +197,18 @@ impl<K: Eq + Hash, E, S: BuildHasher> Store<K, E, S> {
     /// What they weigh together.
     pub(super) fn weight(&self) -> u64 {
         self.shards.iter().map(|s| s.read().weight).sum()
+    }
+
+    /// Buckets of all tables, and places for ghosts.
+    #[cfg(test)]
+    pub(super) fn buckets(&self) -> (usize, usize) {
+        let shards = self.shards.iter().map(|shard| shard.read());
+        shards.fold((0, 0), |(buckets, ghosts), shard| {
+            (
+                buckets + shard.slots.num_buckets(),
+                ghosts + shard.ghosts.len(),
+            )
+        })
     }
 
     // A table uses the lowest and the highest bits.
@@ -246,6 +259,29 @@ impl<K, E> Shard<K, E> {
         let (slot, _) = self.slots.get_bucket_entry(bucket).ok()?.remove();
         self.weight -= u64::from(slot.weight);
         Some(slot)
+    }
+
+    /// Gives back most of a table that is nearly empty, so that the hand has not far to go.
+    fn shrink(&mut self, rehash: impl Fn(&Slot<K, E>) -> u64) {
+        if self.slots.num_buckets() / 8 > self.slots.len() {
+            self.slots.shrink_to(2 * self.slots.len(), rehash);
+            self.ghosts = Box::default();
+        }
+    }
+
+    /// Makes place for one more. A table whose free places were all used up by removals doubles when it is more
+    /// than half full, in the end to four buckets for an entry; this one is put in order instead, unless it is
+    /// nearly full indeed.
+    fn make_place(&mut self, rehash: impl Fn(&Slot<K, E>) -> u64) {
+        let (buckets, len) = (self.slots.num_buckets(), self.slots.len());
+        if len < self.slots.capacity() || len > buckets / 4 * 3 {
+            return;
+        }
+        let mut ordered = HashTable::with_capacity(buckets / 8 * 7);
+        for slot in self.slots.drain() {
+            ordered.insert_unique(rehash(&slot), slot, &rehash);
+        }
+        self.slots = ordered;
     }
 
     fn remember(&mut self, hash: u64) {

@@ -259,19 +259,23 @@ impl<K: Send, P: Send, S: SyncTypes> FlightTable<K, P, S> {
     where
         K: Eq,
     {
+        // What is not kept is dropped outside of the lock, the closure and what it holds as well.
+        let mut insert = Some(insert);
         let (kept, gone) = self.stripe(ticket.hash).with(|stripe| {
             let Some(own) = stripe.take(ticket) else {
-                return (None, Vec::new());
+                return (None, (Vec::new(), None));
             };
             let oldest = self.cleared.get().max(self.barred.get());
             // Quarantine before sequence: a transaction that ended has invalidated before it was released.
             if own.start < oldest || self.tags_quarantined(tags) || !self.tags_hold(tags, own.start)
             {
-                return (None, Vec::new());
+                return (None, (vec![own], None));
             }
             // An older load of the key, one that timed out, must not overwrite this one when it ends.
             let older = stripe.take_all(ticket.hash, |f| f.id < own.id && f.key == own.key);
-            (Some(insert(own.key)), older)
+            let Flight { key, payload, .. } = own;
+            let kept = insert.take().map(|insert| insert(key));
+            (kept, (older, Some(payload)))
         });
         drop(gone);
         kept
@@ -352,14 +356,13 @@ impl<K: Send, P: Send, S: SyncTypes> FlightTable<K, P, S> {
     where
         Q: ?Sized + Equivalent<K>,
     {
-        self.stripe(hash).with(|stripe| {
-            if let Ok(mut entry) = stripe.closed.find_entry(hash, |c| key.equivalent(&c.key)) {
-                entry.get_mut().transactions -= 1;
-                if entry.get().transactions == 0 {
-                    entry.remove();
-                }
-            }
+        let gone = self.stripe(hash).with(|stripe| {
+            let is = |closed: &Closed<K>| key.equivalent(&closed.key);
+            let mut entry = stripe.closed.find_entry(hash, is).ok()?;
+            entry.get_mut().transactions -= 1;
+            (entry.get().transactions == 0).then(|| entry.remove().0)
         });
+        drop(gone);
     }
 
     /// A transaction that will invalidate everything is open.

@@ -145,7 +145,12 @@ impl<K: Hash + Eq + Clone + Send> FenceTicket<K> {
             return false;
         };
         let flights = &self.fence.0.flights;
-        flights.finish(ticket, &[], |_| insert()).is_some()
+        // The key comes back, to be dropped outside of the lock.
+        let insert = |key| {
+            insert();
+            key
+        };
+        flights.finish(ticket, &[], insert).is_some()
     }
 }
 

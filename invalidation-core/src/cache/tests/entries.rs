@@ -215,6 +215,24 @@ async fn what_is_too_heavy_is_returned() {
     assert_eq!(cache.peek(&Id(1)), Some(100));
 }
 
+/// A capacity that is below the number of expected entries, as when an operator lowers it, is kept, and used.
+#[tokio::test(start_paused = true)]
+async fn a_lowered_capacity_is_kept_and_used() {
+    let mut fixture = Fixture::new();
+    fixture.settings.capacity = Some(2);
+    let cache = fixture.builder().expected_entries(100_000).build().unwrap();
+    for key in 0..1_000 {
+        fill(&cache, key, key).await;
+    }
+    assert_eq!(cache.stats().entries, 2);
+
+    fixture.settings.capacity = Some(1_000);
+    let builder = fixture.builder().expected_entries(100_000);
+    let cache = builder.weigher(|_, _| 200).build().unwrap();
+    assert_eq!(fill(&cache, 1, 1).await, 1);
+    assert_eq!(cache.peek(&Id(1)), Some(1));
+}
+
 /// Hits and misses are counted.
 #[tokio::test(start_paused = true)]
 async fn reads_are_counted() {

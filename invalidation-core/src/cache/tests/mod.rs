@@ -6,6 +6,7 @@
 )]
 
 mod bypass;
+mod drops;
 mod entries;
 mod fixture;
 mod flights;
