@@ -12,7 +12,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use crate::{
     case::{Case, Verdict},
-    seed,
+    secrets, seed,
 };
 
 type Check = Arc<dyn Fn(u64) -> BoxFuture<'static, Verdict> + Send + Sync>;
@@ -86,6 +86,7 @@ impl Suite {
     /// When there is no such case, or more than one.
     pub async fn check(&self, case: &str) -> Verdict {
         let found = &self.cases[self.position(case)];
+        listen();
         (found.check)(seed::seed()).await
     }
 
@@ -115,6 +116,7 @@ impl Suite {
     pub fn run(self) -> ExitCode {
         let (soak, arguments) = without_soak(std::env::args());
         let arguments = Arguments::from_iter(arguments);
+        listen();
         let end = Instant::now() + soak;
         loop {
             let trials = self.cases.iter().cloned().map(trial).collect();
@@ -124,6 +126,12 @@ impl Suite {
             }
         }
     }
+}
+
+/// Before the first case, since what a backend logs once it logs early. Where it cannot be, the cases about log lines say
+/// so.
+fn listen() {
+    let _later = secrets::install();
 }
 
 /// How long to go on, and the arguments that are left for libtest-mimic, which knows of no soaking.

@@ -129,6 +129,11 @@ const CAUGHT: &[(Mistake, &str, &str)] = &[
         "<the secret>",
     ),
     (
+        Mistake::LogsItsSecret,
+        "no_secret_is_logged",
+        "<the secret>",
+    ),
+    (
         Mistake::ProbesNothing,
         "a_probe_tells_the_truth",
         "expected a probe to fail",

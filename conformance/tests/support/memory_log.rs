@@ -81,7 +81,7 @@ impl LogSpace for Space {
                 faults.recreate();
                 self.rows.lock().clear();
             }
-            Disruption::DeleteAll => {
+            Disruption::DeleteAll | Disruption::DeleteNewest => {
                 return Err(Unable::because("nobody but the log can delete its entries"));
             }
             Disruption::Fill | Disruption::ReadOnly => {

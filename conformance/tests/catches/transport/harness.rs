@@ -25,7 +25,13 @@ use super::{
 const BUFFER: usize = 256;
 /// The largest frame that is declared.
 pub(super) const MAX_FRAME: usize = 64 << 10;
-const SECRET: &str = "what only members know";
+/// Another one for the one that logs it, since honest ones run at the same time.
+fn secret(mistake: Option<Mistake>) -> &'static str {
+    match mistake {
+        Some(Mistake::LogsItsSecret) => "what everybody will know",
+        _ => "what only members know",
+    }
+}
 
 /// Makes them on a hub for each cluster.
 #[derive(Debug)]
@@ -82,7 +88,7 @@ fn make(hub: &MemoryHub, mistake: Option<Mistake>) -> (Member, Link) {
         silent: Arc::default(),
     };
     let id = NodeId::random();
-    let transport = Wrong::new(inner, mistake, SECRET, Arc::clone(&link.silent));
+    let transport = Wrong::new(inner, mistake, secret(mistake), Arc::clone(&link.silent));
     transport.bind(id);
     let transport = Arc::new(transport);
     (Member { id, transport }, link)
@@ -156,6 +162,6 @@ impl TransportCluster for Cluster {
     }
 
     fn secrets(&self) -> Vec<String> {
-        vec![SECRET.to_owned()]
+        vec![secret(self.mistake).to_owned()]
     }
 }

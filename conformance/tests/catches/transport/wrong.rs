@@ -46,6 +46,7 @@ pub(super) enum Mistake {
     BelievesStrangers,
     NamesNoKind,
     ShowsItsSecret,
+    LogsItsSecret,
     ProbesNothing,
     TrustsSilence,
     KeepsALockWhenDropped,
@@ -185,6 +186,9 @@ impl CacheInvalidationTransport for Wrong {
 
     async fn subscribe(&self) -> Result<Subscription, Error> {
         self.check_open("subscribe")?;
+        if self.makes(Mistake::LogsItsSecret) {
+            tracing::trace!(secret = self.secret, "subscribing");
+        }
         if self.subscribed.swap(true, Ordering::SeqCst) && self.makes(Mistake::SubscribesOnce) {
             let message = "there is a subscription already";
             return Err(Error::new(
