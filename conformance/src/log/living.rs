@@ -33,7 +33,7 @@ pub(crate) async fn nodes_install_at_once(
             .map(|(number, log)| {
                 tokio::spawn(async move {
                     let installed = log.install().await;
-                    installed.expect("nodes that install at the same time all succeed");
+                    installed.expect("expected install to succeed beside others, and it failed");
                     let reader = Reader::cold(log.clone()).await;
                     let entry = key(number.to_string());
                     append(&log, std::slice::from_ref(&entry)).await;
@@ -69,7 +69,8 @@ pub(crate) async fn install_is_idempotent(
     let mut reader = stage.reader().await?;
     let first = numbered("first", 2);
     let before = stage.append(&first).await;
-    stage.log.install().await.expect("installs again");
+    let again = stage.log.install().await;
+    again.expect("expected another install to succeed, and it failed");
     let other = stage.node().await?;
     let second = numbered("second", 2);
     let after = append(&other, &second).await;

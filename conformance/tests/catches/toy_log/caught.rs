@@ -314,6 +314,13 @@ pub(crate) const CAUGHT: &[(Mistake, &[(&str, &str)])] = &[
         ],
     ),
     (
+        Mistake::InstallsOnce,
+        &[
+            ("nodes_install_at_once", "already exists"),
+            ("install_is_idempotent", "already exists"),
+        ],
+    ),
+    (
         Mistake::DeniedIsUnavailable,
         &[(
             "a_node_without_rights_is_told",

@@ -32,6 +32,7 @@ impl LogHarness for ToyLogs {
                 down: AtomicBool::new(false),
                 closed: AtomicBool::new(false),
                 silent: AtomicBool::new(false),
+                installed: AtomicBool::new(false),
                 locked: AtomicBool::new(false),
                 appending: AtomicUsize::new(0),
                 password: format!("horse-{:x}", rand::random::<u64>()),

@@ -63,6 +63,8 @@ pub(crate) enum Mistake {
     PositionsDiffer,
     /// Each install begins anew.
     InstallBeginsAnew,
+    /// Who installs finds that somebody else did, and fails.
+    InstallsOnce,
     /// A user without rights is told that the backend is away, to be asked again for ever.
     DeniedIsUnavailable,
     /// Closing one handle closes all.

@@ -39,6 +39,7 @@ struct Server {
     /// It does not answer.
     silent: AtomicBool,
     closed: AtomicBool,
+    installed: AtomicBool,
     /// Left behind by a call that was dropped.
     locked: AtomicBool,
     /// How many callers append.
@@ -194,6 +195,11 @@ impl InvalidationLog for ToyLog {
         self.check("install", true)?;
         if self.server.has(Mistake::InstallBeginsAnew) {
             *self.server.store.lock() = Store::new(self.server.mistake);
+        }
+        let again = self.server.installed.swap(true, Ordering::SeqCst);
+        if again && self.server.has(Mistake::InstallsOnce) {
+            let what = "table log already exists";
+            return Err(Error::new(ErrorKind::Other, "toy", "install", what));
         }
         Ok(())
     }
