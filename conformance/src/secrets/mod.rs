@@ -54,8 +54,7 @@ impl Secrets {
     pub(crate) fn assert_none(&self, place: &str, lines: &[String]) {
         assert!(
             lines.is_empty(),
-            "expected none of {} secrets in any {place}, and one stands in:\n{}",
-            self.0.len(),
+            "expected no secret in any {place}, and one stands in:\n{}",
             lines.join("\n")
         );
     }
