@@ -1,10 +1,11 @@
 //! Side-by-side measurements: each figure stands beside a peer measured in the same run.
 //!
-//! `cargo run --release -p bench -- hit|propagate|apply|memory|idle [--json]`
+//! `cargo run --release -p bench -- hit|hit-ratio|propagate|apply|memory|idle [--json]`
 #![allow(clippy::print_stdout, reason = "printing is what this program is for")]
 
 mod apply;
 mod hit;
+mod hit_ratio;
 mod idle;
 mod memory;
 mod propagate;
@@ -29,6 +30,8 @@ struct Args {
 enum Bench {
     /// A hit, beside quick_cache and moka.
     Hit,
+    /// Which part of the reads are hits when not all keys have room, beside quick_cache and moka.
+    HitRatio,
     /// From `invalidate` to the entry gone on another node, beside a bare POST.
     Propagate,
     /// Keys a second that one node applies, and what a clear costs.
@@ -46,6 +49,7 @@ fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let report = match args.bench {
         Bench::Hit => hit::run()?,
+        Bench::HitRatio => hit_ratio::run()?,
         Bench::Propagate => propagate::run()?,
         Bench::Apply => apply::run()?,
         Bench::Memory => memory::run()?,

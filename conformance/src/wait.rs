@@ -45,6 +45,6 @@ pub(crate) use {eventually, never};
 pub(crate) async fn within<F: Future>(what: &str, limit: Duration, future: F) -> F::Output {
     match tokio::time::timeout(limit, future).await {
         Ok(output) => output,
-        Err(_) => panic!("took longer than {limit:?}: {what}"),
+        Err(_) => panic!("expected within {limit:?}, and it had not ended: {what}"),
     }
 }

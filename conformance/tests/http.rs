@@ -2,8 +2,6 @@
 
 #[path = "support/http_transport.rs"]
 mod http_transport;
-#[path = "support/proxy.rs"]
-mod proxy;
 
 use std::process::ExitCode;
 

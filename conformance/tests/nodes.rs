@@ -6,8 +6,6 @@ mod http_transport;
 mod memory_log;
 #[path = "support/memory_transport.rs"]
 mod memory_transport;
-#[path = "support/proxy.rs"]
-mod proxy;
 #[path = "support/sqlite_log.rs"]
 mod sqlite_log;
 

@@ -24,7 +24,9 @@ use crate::{
 ///   [`notices_loss_within`](TransportCapabilities::notices_loss_within).
 /// - Every method is cancel-safe and may be called concurrently; [`close`](Self::close) is idempotent and
 ///   ends the subscriptions.
-/// - Frames are delivered whole or not at all; they may be lost, duplicated, delayed and reordered.
+/// - Frames are delivered whole or not at all. While nothing fails, each comes once, in the order of its origin,
+///   and no gap is told, but for one with which a subscription may begin; under faults they may be lost,
+///   duplicated, delayed and reordered.
 /// - No credential appears in `Debug`, errors or logs.
 /// - A transport with separate destinations keeps a queue for each, so that one slow peer delays no other
 ///   (`P16`).

@@ -180,6 +180,35 @@ fn a_black_hole_hides_that_the_server_has_gone() {
     is_lost(&stream);
 }
 
+/// A connection counts while it is there, and one that never reached the server does not.
+#[test]
+fn counts_its_connections() {
+    let proxy = Proxy::to(echo()).expect("a proxy");
+    let counts = |expected: usize| {
+        let deadline = Instant::now() + ANSWER;
+        while proxy.connections() != expected {
+            assert!(Instant::now() < deadline, "{}", proxy.connections());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    assert_eq!(proxy.connections(), 0);
+    let [one, other] = [connect(&proxy), connect(&proxy)];
+    for stream in [&one, &other] {
+        say(stream, "here");
+        hear(stream, "here");
+    }
+    assert_eq!(proxy.connections(), 2);
+    drop(one);
+    counts(1);
+    proxy.black_hole();
+    let unheard = connect(&proxy);
+    say(&unheard, "unheard");
+    hear_nothing(&unheard);
+    assert_eq!(proxy.connections(), 1);
+    proxy.cut();
+    assert_eq!(proxy.connections(), 0);
+}
+
 #[test]
 fn a_black_hole_can_be_cut() {
     let proxy = Proxy::to(echo()).expect("a proxy");

@@ -39,6 +39,7 @@ pub(crate) async fn an_acknowledgement_means_applied(
     let mut listener = Listener::at(to).await;
     let mut publishing = pin!(from.transport.publish(wanting("applied?")));
     let frame = tokio::select! {
+        biased;
         published = &mut publishing => panic!(
             "expected publish to wait until the frame was applied, and it gave {published:?} before"
         ),
@@ -46,7 +47,7 @@ pub(crate) async fn an_acknowledgement_means_applied(
     };
     let ack = frame
         .ack
-        .expect("a frame that wants one has an acknowledgement");
+        .expect("a frame that wants to be acknowledged can be");
     let waiting = tokio::time::timeout(Duration::from_millis(100), &mut publishing);
     if let Ok(published) = waiting.await {
         panic!(

@@ -169,8 +169,13 @@ pub(crate) async fn close_meets_subscribe(
                 }
             }
         });
-        let pause = Duration::from_micros(random.random_range(0..300));
-        tokio::time::sleep(pause).await;
+        // From before it has begun to after it has ended: a timer alone is too coarse for that.
+        for _ in 0..random.random_range(0..30) {
+            tokio::task::yield_now().await;
+        }
+        if random.random() {
+            tokio::time::sleep(Duration::from_micros(random.random_range(0..3_000))).await;
+        }
         close(member).await;
         let ended = within(
             "a subscription that met a close ends",

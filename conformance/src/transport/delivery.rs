@@ -9,6 +9,9 @@ use rand::RngExt as _;
 use super::{TransportHarness, listening::Listener, publishing::publish};
 use crate::{Unable, seed};
 
+/// Long enough for what should not come.
+const AFTERWARDS: Duration = Duration::from_millis(200);
+
 /// What one node publishes, each other one receives.
 pub(crate) async fn a_frame_reaches_all_others(
     harness: Arc<dyn TransportHarness>,
@@ -119,6 +122,47 @@ pub(crate) async fn concurrent_publishers_lose_nothing(
                 .collect();
             listener.expect_all(&expected).await;
         }
+    }
+    Ok(())
+}
+
+/// While nothing fails, each frame comes once, and nothing else does.
+pub(crate) async fn a_frame_comes_once(
+    harness: Arc<dyn TransportHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let cluster = harness.cluster(3).await?;
+    let members = cluster.members();
+    let mut listeners = Listener::at_all(members).await;
+    let frames = 20.min(cluster.buffered());
+    let expected: Vec<_> = (0..frames).map(|n| Bytes::from(format!("{n}"))).collect();
+    for bytes in &expected {
+        publish(&members[0], bytes).await;
+    }
+    for listener in &mut listeners[1..] {
+        listener.expect_all(&expected).await;
+        listener.expect_nothing_more(AFTERWARDS).await;
+    }
+    Ok(())
+}
+
+/// While nothing fails, no gap is told, but for one with which a subscription may begin.
+pub(crate) async fn no_gap_while_nothing_fails(
+    harness: Arc<dyn TransportHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let cluster = harness.cluster(3).await?;
+    let members = cluster.members();
+    let mut listeners = Listener::at_all(members).await;
+    for n in 0..20 {
+        let text = format!("{n}");
+        publish(&members[0], &text).await;
+        for listener in &mut listeners[1..] {
+            listener.expect(&text).await;
+        }
+    }
+    for listener in &mut listeners[1..] {
+        listener.expect_nothing_more(AFTERWARDS).await;
     }
     Ok(())
 }

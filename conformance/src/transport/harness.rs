@@ -15,7 +15,8 @@ pub trait TransportHarness: Send + Sync + 'static {
     fn name(&self) -> &'static str;
 
     /// A fresh cluster of so many nodes that have found each other and know of nobody else: what one publishes now,
-    /// every other one that is subscribed receives. Nothing that it starts outlives it.
+    /// every other one that is subscribed receives, and no gap is left to be told of what they missed before. Nothing
+    /// that it starts outlives it.
     async fn cluster(&self, nodes: usize) -> Result<Box<dyn TransportCluster>, Unable>;
 }
 
@@ -83,6 +84,12 @@ pub trait TransportCluster: Send + Sync {
 
     /// How long `publish` and `probe` take at most, as configured.
     fn publish_timeout(&self) -> Duration {
+        Duration::from_secs(2)
+    }
+
+    /// How long its client waits at most, as configured, before it tries again to reach its backend: what it kept while
+    /// that was away would come within so long.
+    fn longest_back_off(&self) -> Duration {
         Duration::from_secs(2)
     }
 

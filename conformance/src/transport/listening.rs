@@ -1,6 +1,6 @@
 //! Reading a subscription as a case does: with deadlines, and with words for what came instead.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -11,11 +11,19 @@ use super::Member;
 use crate::wait::{PATIENCE, within};
 
 /// One subscription, and what it has told but frames.
+///
+/// While nothing fails and nothing overflows, a gap is a failure as much as a lost frame is: told for nothing it costs a
+/// read of the log, or all that is cached where there is none, and a transport that tells one all the time would pass
+/// every case that accepts one. A subscription may begin with one, since what was sent before it is not known.
 pub(super) struct Listener {
     who: String,
     subscription: Subscription,
     /// Gaps and nudges, in words.
     told: Vec<String>,
+    /// Whether gaps are no failure.
+    in_spite_of_gaps: bool,
+    /// Whether there was a frame or a gap, after which a gap needs a reason.
+    begun: bool,
 }
 
 /// What a subscription yields, without a gap's reason.
@@ -46,7 +54,15 @@ impl Listener {
             who: format!("node {}", member.id),
             subscription,
             told: Vec::new(),
+            in_spite_of_gaps: false,
+            begun: false,
         }
+    }
+
+    /// Takes gaps for nothing: something is broken on purpose, or calls are abandoned.
+    pub(super) fn in_spite_of_gaps(mut self) -> Self {
+        self.in_spite_of_gaps = true;
+        self
     }
 
     /// All of them, in order.
@@ -62,7 +78,10 @@ impl Listener {
     pub(super) async fn hear(&mut self) -> Heard {
         loop {
             match self.subscription.next().await {
-                Some(Ok(Signal::Frame(frame))) => return Heard::Frame(frame),
+                Some(Ok(Signal::Frame(frame))) => {
+                    self.begun = true;
+                    return Heard::Frame(frame);
+                }
                 Some(Ok(Signal::Nudge)) => self.told.push("a nudge".into()),
                 Some(Ok(Signal::Gap(reason))) => return Heard::Gap(format!("a gap ({reason})")),
                 Some(Ok(other)) => self.told.push(format!("{other:?}")),
@@ -83,7 +102,7 @@ impl Listener {
                     self.who,
                     self.told_too()
                 ),
-                Ok(Heard::Gap(gap)) => self.told.push(gap),
+                Ok(Heard::Gap(gap)) => self.take_gap(what, gap),
                 Err(_) => panic!(
                     "expected {what} at {}, and no frame came within {PATIENCE:?}{}",
                     self.who,
@@ -107,39 +126,54 @@ impl Listener {
         frame
     }
 
-    /// Exactly these frames in any order, one of them possibly more than once.
+    /// Exactly these frames in any order, each once.
     pub(super) async fn expect_all(&mut self, expected: &[Bytes]) {
-        let mut missing: BTreeMap<&Bytes, ()> = expected.iter().map(|bytes| (bytes, ())).collect();
+        let mut missing: BTreeSet<&Bytes> = expected.iter().collect();
+        let what = format!("{} frames", expected.len());
         let deadline = Instant::now() + PATIENCE;
         while !missing.is_empty() {
             let heard = tokio::time::timeout_at(deadline, self.hear()).await;
             match heard {
-                Ok(Heard::Frame(frame)) => {
-                    assert!(
-                        expected.contains(&frame.bytes),
-                        "expected {} frames at {}, and got one that nobody sent: {}",
-                        expected.len(),
-                        self.who,
-                        show(&frame.bytes)
-                    );
-                    missing.remove(&frame.bytes);
-                }
-                Ok(Heard::Gap(gap)) => self.told.push(gap),
-                Ok(Heard::End(end)) => panic!(
-                    "expected {} frames at {}, and the subscription told {end}; missing: {}{}",
-                    expected.len(),
+                Ok(Heard::Frame(frame)) => assert!(
+                    missing.remove(&frame.bytes),
+                    "expected {what} at {}, each once, and got one {}: {}; missing: {}",
                     self.who,
-                    list(missing.into_keys()),
+                    match expected.contains(&frame.bytes) {
+                        true => "a second time",
+                        false => "that nobody sent",
+                    },
+                    show(&frame.bytes),
+                    list(missing)
+                ),
+                Ok(Heard::Gap(gap)) => self.take_gap(&what, gap),
+                Ok(Heard::End(end)) => panic!(
+                    "expected {what} at {}, and the subscription told {end}; missing: {}{}",
+                    self.who,
+                    list(missing),
                     self.told_too()
                 ),
                 Err(_) => panic!(
-                    "expected {} frames at {}; missing after {PATIENCE:?}: {}{}",
-                    expected.len(),
+                    "expected {what} at {}; missing after {PATIENCE:?}: {}{}",
                     self.who,
-                    list(missing.into_keys()),
+                    list(missing),
                     self.told_too()
                 ),
             }
+        }
+    }
+
+    /// Nothing more comes within `period`: no frame, no gap and no end.
+    pub(super) async fn expect_nothing_more(&mut self, period: Duration) {
+        if let Ok(heard) = tokio::time::timeout(period, self.hear()).await {
+            let what = match heard {
+                Heard::Frame(frame) => format!("frame {}", show(&frame.bytes)),
+                Heard::Gap(told) | Heard::End(told) => told,
+            };
+            panic!(
+                "expected nothing more at {}, since each frame came and nothing failed, and got {what}{}",
+                self.who,
+                self.told_too()
+            );
         }
     }
 
@@ -165,6 +199,18 @@ impl Listener {
                 Heard::Gap(gap) => self.told.push(gap),
             }
         }
+    }
+
+    /// A gap while this waits for `what`.
+    fn take_gap(&mut self, what: &str, gap: String) {
+        assert!(
+            self.in_spite_of_gaps || !self.begun,
+            "expected {what} at {} and no gap, since nothing was lost, and it told {gap}{}",
+            self.who,
+            self.told_too()
+        );
+        self.begun = true;
+        self.told.push(gap);
     }
 
     fn told_too(&self) -> String {

@@ -1,6 +1,7 @@
 //! The contract of a transport.
 
 mod acknowledging;
+mod breaking;
 mod buffering;
 mod cancelling;
 mod closing;
@@ -16,6 +17,7 @@ mod publishing;
 mod secrets;
 mod silence;
 mod strangers;
+mod traffic;
 
 use std::sync::Arc;
 
@@ -42,6 +44,8 @@ const CASES: &[Case<dyn TransportHarness>] = cases![dyn TransportHarness;
     "contract: every other node receives" delivery::many_subscribers_all_receive,
     "contract: live when subscribe returns" delivery::live_when_subscribe_returns,
     "contract: order per origin while nothing fails" delivery::one_origin_arrives_in_order,
+    "contract: at most once" delivery::a_frame_comes_once,
+    "contract: a gap says that frames may be lost" delivery::no_gap_while_nothing_fails,
     "contract: many may be in flight" delivery::concurrent_publishers_lose_nothing,
     "contract: capabilities().echoes" delivery::own_frames_come_as_declared,
     "contract: after its end one subscribes again" delivery::one_subscribes_again,
@@ -66,13 +70,16 @@ const CASES: &[Case<dyn TransportHarness>] = cases![dyn TransportHarness;
     "contract: no credential is shown" secrets::no_secret_is_shown,
     "contract: no credential is logged" secrets::no_secret_is_logged,
     "P10" load::a_cut_link_loses_nothing_silently,
+    "P10" load::a_stopped_server_loses_nothing_silently,
     "P10" load::a_restarted_server_loses_nothing_silently,
     "P10" load::a_restarted_node_loses_nothing_silently,
+    "P20" outages::calm_returns_after_a_cut,
     "contract: publish errors in time, and never retries" outages::publishing_while_down_fails_in_time,
     "contract: probe" outages::a_probe_tells_the_truth,
     "contract: frames may be delayed" outages::a_slow_link_still_delivers,
     "contract: notices_loss_within" silence::a_black_hole_is_noticed,
     "contract: notices_loss_within" silence::a_paused_server_is_noticed,
+    "contract: calls end within their time-out" silence::a_silent_link_holds_no_call,
     "P16" silence::an_unreachable_peer_delays_no_other,
     "contract: cancel-safe" cancelling::a_dropped_publish_leaves_it_usable,
     "contract: cancel-safe" cancelling::a_dropped_subscribe_leaves_it_usable,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use invalidation_core::{Destination, ErrorKind, Outgoing};
+use invalidation_core::{Destination, ErrorKind, Outgoing, TransportCapabilities};
 
 use super::{
     TransportHarness,
@@ -157,9 +157,17 @@ pub(crate) async fn capabilities_do_not_change(
     let claims = one.transport.capabilities();
     assert!(!claims.name.is_empty(), "a transport has a name");
     assert!(claims.max_frame > 0, "no frame fits a max_frame of 0 bytes");
-    assert_eq!(claims, other.transport.capabilities());
-    drop(Listener::at_all(cluster.members()).await);
+    let stay = |when: &str, now: TransportCapabilities| {
+        assert!(
+            claims == now,
+            "expected the claims {claims:?} {when}, and got {now:?}"
+        );
+    };
+    stay("at each node", other.transport.capabilities());
+    let listeners = Listener::at_all(cluster.members()).await;
+    stay("once it is subscribed", one.transport.capabilities());
+    drop(listeners);
     one.transport.close().await.expect("closes");
-    assert_eq!(claims, one.transport.capabilities());
+    stay("after it was closed", one.transport.capabilities());
     Ok(())
 }

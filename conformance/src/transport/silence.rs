@@ -8,16 +8,17 @@ use tokio::time::Instant;
 
 use super::{
     TransportHarness,
-    listening::{Heard, Listener, show},
+    breaking::mend,
+    listening::Listener,
     publishing::{failures, failures_of, publish},
+    traffic::{Follower, Publisher},
 };
-use crate::{
-    Disruption, Unable,
-    wait::{PATIENCE, within},
-};
+use crate::{Disruption, Unable, wait::within};
 
 /// More than a loaded machine adds to a time-out.
 const MARGIN: Duration = Duration::from_secs(3);
+/// How long a silence goes on after it was noticed.
+const GOES_ON: Duration = Duration::from_millis(300);
 
 /// A link that swallows everything is noticed in the declared time, by who publishes or by who listens, and who listens
 /// is told in the end.
@@ -36,6 +37,8 @@ pub(crate) async fn a_paused_server_is_noticed(
     falls_silent(harness, [Disruption::Pause, Disruption::Resume]).await
 }
 
+/// Each frame that was sent into the silence, or before it, arrives late or is covered by a gap or an end that is told
+/// after it was sent: one late frame says nothing of the others.
 async fn falls_silent(
     harness: Arc<dyn TransportHarness>,
     [breaks, mends]: [Disruption; 2],
@@ -44,50 +47,75 @@ async fn falls_silent(
     let [from, to] = cluster.members() else {
         panic!("the harness was asked for two nodes")
     };
-    let mut listener = Listener::at(to).await;
-    publish(from, "before").await;
-    listener.expect("before").await;
+    let follower = Follower::start(to.clone());
+    let since = follower.subscribed().await;
+    let publisher = Publisher::start(from.clone());
+    follower.hears_something().await;
     cluster.disrupt(1, breaks).await?;
     let declared = to.transport.capabilities().notices_loss_within;
-    let limit = declared + MARGIN;
     let began = Instant::now();
-    let mut told_listener = false;
     let noticing = async {
-        let publishing = async {
-            while failures_of(from, "into silence").await.is_empty() {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        let listening = async {
-            match listener.hear().await {
-                Heard::Gap(_) | Heard::End(_) => {}
-                Heard::Frame(frame) => panic!(
-                    "expected nothing to come through after {breaks:?}, and got frame {}",
-                    show(&frame.bytes)
-                ),
-            }
-        };
         tokio::select! {
-            () = publishing => {}
-            () = listening => told_listener = true,
+            () = publisher.told_of_a_failure(began) => {}
+            () = follower.told_of_a_loss(began) => {}
         }
     };
-    if tokio::time::timeout(limit, noticing).await.is_err() {
+    if tokio::time::timeout(declared + MARGIN, noticing)
+        .await
+        .is_err()
+    {
         panic!(
             "expected a link that fell silent ({breaks:?}) to be noticed within {declared:?}, and after {:?} neither \
              who publishes nor who listens had been told",
             began.elapsed()
         );
     }
-    cluster.disrupt(1, mends).await?;
-    if !told_listener {
+    // More goes into the silence, where one sends on.
+    tokio::time::sleep(GOES_ON).await;
+    mend(&*cluster, 1, mends).await;
+    follower.hears_something().await;
+    let sent = publisher.stop(since).await;
+    follower.heard_all(&sent).await;
+    Ok(())
+}
+
+/// Over a link that is silent every call ends in time: a probe with an error, and a publish, a subscribe and a close
+/// however they end.
+pub(crate) async fn a_silent_link_holds_no_call(
+    harness: Arc<dyn TransportHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let cluster = harness.cluster(2).await?;
+    let [member, other] = cluster.members() else {
+        panic!("the harness was asked for two nodes")
+    };
+    let mut listener = Listener::at(other).await;
+    publish(member, "before").await;
+    listener.expect("before").await;
+    cluster.disrupt(0, Disruption::BlackHole).await?;
+    let limit = cluster.publish_timeout() + MARGIN;
+    let probed = within("probe into silence", limit, member.transport.probe()).await;
+    assert!(
+        probed.is_err(),
+        "expected a probe to fail while the link is silent, and it was well"
+    );
+    drop(
         within(
-            "who listens is told of what was lost in the silence, by a gap, an end or the late frame",
-            PATIENCE,
-            listener.hear(),
+            "publish into silence",
+            limit,
+            failures_of(member, "into silence"),
         )
-        .await;
-    }
+        .await,
+    );
+    drop(
+        within(
+            "subscribe into silence",
+            limit,
+            member.transport.subscribe(),
+        )
+        .await,
+    );
+    drop(within("close into silence", limit, member.transport.close()).await);
     Ok(())
 }
 
@@ -99,7 +127,9 @@ pub(crate) async fn an_unreachable_peer_delays_no_other(
     for silent in 1..4 {
         let cluster = harness.cluster(4).await?;
         let members = cluster.members();
-        let mut listeners = Listener::at_all(members).await;
+        // Who is not reached may be told of as a gap.
+        let listeners = Listener::at_all(members).await.into_iter();
+        let mut listeners: Vec<_> = listeners.map(Listener::in_spite_of_gaps).collect();
         cluster.disrupt(silent, Disruption::BlackHole).await?;
         let frame = |text: &'static str| Outgoing::to_all(Bytes::from_static(text.as_bytes()));
         let mut first = pin!(members[0].transport.publish(frame("first")));

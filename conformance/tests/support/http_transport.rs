@@ -9,16 +9,22 @@ use invalidation_conformance::{
     Disruption, Member, Stranger, TransportCluster, TransportHarness, Unable,
 };
 use invalidation_core::{CacheInvalidationTransport as _, NodeId, Outgoing};
+use invalidation_testbed::Proxy;
 use invalidation_transport_http::{HttpTransport, HttpTransportBuilder};
-use tokio::time::{Instant, sleep};
-
-use super::proxy::{Proxy, Way};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, sleep},
+};
 
 const SECRET: &str = "the members' secret, long enough";
 const ANOTHER: &str = "a stranger's secret, long enough";
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(2);
 /// Bounds the largest frame to what an unoptimised build signs well within the time-out, on a busy machine too.
 const BODY_CAP: usize = 128 << 10;
+/// Between two attempts to reach a peer.
+const LONGEST_WAIT: Duration = Duration::from_millis(50);
+/// Between two resyncs to a peer.
+const RESYNC_INTERVAL: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Makes clusters on free loopback ports.
@@ -42,7 +48,7 @@ impl TransportHarness for HttpTransports {
         for from in 0..nodes {
             for (to, address) in addresses.iter().enumerate() {
                 if from != to {
-                    let proxy = Proxy::start(*address).await;
+                    let proxy = Arc::new(proxy_to(*address).await);
                     links.push(Link { from, to, proxy });
                 }
             }
@@ -62,6 +68,11 @@ impl TransportHarness for HttpTransports {
     }
 }
 
+async fn proxy_to(address: SocketAddr) -> Proxy {
+    let starting = spawn_blocking(move || Proxy::to(address));
+    starting.await.expect("starts").expect("a proxy")
+}
+
 /// A port that is free, and taken until this is dropped.
 fn reserve() -> std::net::TcpListener {
     std::net::TcpListener::bind("127.0.0.1:0").expect("a port")
@@ -72,30 +83,28 @@ fn builder(cluster: &str, secret: &str) -> HttpTransportBuilder {
         .secret(secret)
         .publish_timeout(PUBLISH_TIMEOUT)
         .body_cap(BODY_CAP)
-        .reconnect_wait(Duration::from_millis(10), Duration::from_millis(50))
+        .reconnect_wait(Duration::from_millis(10), LONGEST_WAIT)
+        .resync_interval(RESYNC_INTERVAL)
 }
 
-/// Waits until what each publishes reaches each other: all have greeted all.
+/// Waits until what each publishes reaches each other: all have greeted all, and each was told of what it missed until
+/// then.
 async fn introduce(members: &[Member]) {
     let mut subscriptions = Vec::new();
     for member in members {
         let subscription = member.transport.subscribe().await.expect("subscribes");
         subscriptions.push(tokio::spawn(subscription.for_each(|_| async {})));
     }
-    let deadline = Instant::now() + PATIENCE;
-    for member in members {
-        loop {
-            let hello = Outgoing::to_all(Bytes::from_static(b"introduction"));
-            let delivery = member.transport.publish(hello).await.expect("publishes");
-            if delivery.peers.iter().all(|peer| peer.result.is_ok()) {
-                break;
-            }
-            assert!(
-                Instant::now() < deadline,
-                "not all are reached: {delivery:?}"
-            );
-            sleep(Duration::from_millis(5)).await;
+    loop {
+        let mut missed = false;
+        for member in members {
+            missed |= greet(member).await;
         }
+        if !missed {
+            break;
+        }
+        // A resync that is owed for what was missed goes ahead of the first frame after this.
+        sleep(RESYNC_INTERVAL).await;
     }
     for reading in subscriptions {
         reading.abort();
@@ -103,10 +112,29 @@ async fn introduce(members: &[Member]) {
     }
 }
 
+/// Publishes until all peers have received. Whether any missed one before.
+async fn greet(member: &Member) -> bool {
+    let deadline = Instant::now() + PATIENCE;
+    let mut missed = false;
+    loop {
+        let hello = Outgoing::to_all(Bytes::from_static(b"introduction"));
+        let delivery = member.transport.publish(hello).await.expect("publishes");
+        if delivery.peers.iter().all(|peer| peer.result.is_ok()) {
+            return missed;
+        }
+        missed = true;
+        assert!(
+            Instant::now() < deadline,
+            "not all are reached: {delivery:?}"
+        );
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
 struct Link {
     from: usize,
     to: usize,
-    proxy: Proxy,
+    proxy: Arc<Proxy>,
 }
 
 struct Cluster {
@@ -119,7 +147,7 @@ impl Cluster {
     /// A new process on the address of the node `of`.
     async fn start(&self, of: usize) -> Member {
         let peers = self.links.iter().filter(|link| link.from == of);
-        let peers = peers.map(|link| link.proxy.address.to_string());
+        let peers = peers.map(|link| link.proxy.address().to_string());
         let builder = builder("members", SECRET)
             .listen(self.addresses[of])
             .peers(peers);
@@ -134,17 +162,18 @@ impl Cluster {
         }
     }
 
-    fn links_of(&self, of: usize) -> impl Iterator<Item = &Proxy> {
+    fn links_of(&self, of: usize) -> impl Iterator<Item = &Arc<Proxy>> {
         let links = self.links.iter();
         links
             .filter(move |link| link.from == of || link.to == of)
             .map(|link| &link.proxy)
     }
 
-    fn set(&self, of: usize, way: Way) {
-        for proxy in self.links_of(of) {
-            proxy.set(way);
-        }
+    /// On each link of the node, one after another: a proxy blocks until the change is in force.
+    async fn set(&self, of: usize, change: impl Fn(&Proxy) + Send + 'static) {
+        let links: Vec<_> = self.links_of(of).cloned().collect();
+        let changing = spawn_blocking(move || links.iter().for_each(|link| change(link)));
+        changing.await.expect("changes");
     }
 }
 
@@ -191,21 +220,25 @@ impl TransportCluster for Cluster {
 
     async fn disrupt(&self, of: usize, disruption: Disruption) -> Result<(), Unable> {
         match disruption {
-            Disruption::Cut => self.set(of, Way::Cut),
-            Disruption::BlackHole => self.set(of, Way::BlackHole),
-            Disruption::Delay(late) => self.set(of, Way::Slow(late)),
-            Disruption::Heal => self.set(of, Way::Open),
+            Disruption::Cut => self.set(of, Proxy::cut).await,
+            Disruption::BlackHole => self.set(of, Proxy::black_hole).await,
+            Disruption::Delay(late) => self.set(of, move |link| link.delay(late)).await,
+            Disruption::Heal => self.set(of, Proxy::heal).await,
             _ => return Err(Unable::because("there is no server between the nodes")),
         }
         Ok(())
     }
 
     async fn connections(&self, of: usize) -> Result<usize, Unable> {
-        Ok(self.links_of(of).map(Proxy::connections).sum())
+        Ok(self.links_of(of).map(|link| link.connections()).sum())
     }
 
     fn publish_timeout(&self) -> Duration {
         PUBLISH_TIMEOUT
+    }
+
+    fn longest_back_off(&self) -> Duration {
+        LONGEST_WAIT
     }
 
     fn secrets(&self) -> Vec<String> {

@@ -28,7 +28,7 @@ where
         // What is removed is dropped outside of the lock.
         let removed = self
             .flights
-            .invalidate(hash, key, || self.store.remove(key));
+            .invalidate(hash, key, || self.store.remove(hash, key));
         drop(removed);
     }
 

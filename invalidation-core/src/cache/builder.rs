@@ -10,17 +10,17 @@ use std::{
     time::Duration,
 };
 
-use quick_cache::{DefaultHashBuilder, OptionsBuilder, sync::DefaultLifecycle};
+use foldhash::fast::RandomState;
 
 use super::{
     Cache, CacheContext, Inner, OnStale,
     bypass::Bypass,
-    entry::{EntryWeighter, Weigh},
+    entry::Weigh,
     expiry::{Expiry, Negative},
-    inner::Store,
     limiter::Limiter,
     replica_lag::ReplicaLag,
     stats::Counters,
+    store::Store,
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -99,8 +99,10 @@ where
         self
     }
 
-    /// What an entry weighs; 0 counts as 1. It runs under a lock: it must be short, give the same answer each
-    /// time, and not call the cache.
+    /// What an entry weighs; 0 counts as 1. Asked once for each value that is cached, outside of every lock.
+    ///
+    /// The capacity is divided among shards, at most four for each processor: what is heavier than the share of
+    /// one is returned and not cached.
     pub fn weigher(mut self, weigh: impl Fn(&K, &V) -> u32 + Send + Sync + 'static) -> Self {
         self.weigh = Some(Arc::new(weigh));
         self
@@ -198,15 +200,6 @@ where
                 None => all,
             }
         });
-        let weigher = EntryWeighter(self.weigh.clone());
-        let options = OptionsBuilder::new()
-            .estimated_items_capacity(expected)
-            .weight_capacity(capacity)
-            .build()
-            .map_err(|error| {
-                self.refuse("its capacity is not possible")
-                    .with_source(error)
-            })?;
         let clock = self.context.clock.clone();
         let margin = clock.lag();
         let start = clock.now();
@@ -214,19 +207,13 @@ where
         let cells = (expected / 8).clamp(1_024, 16_384);
         let inner = Arc::new(Inner {
             publisher: self.publisher.clone(),
-            store: Store::with_options(
-                options,
-                weigher.clone(),
-                DefaultHashBuilder::default(),
-                DefaultLifecycle::default(),
-            ),
+            store: Store::new(capacity, expected, RandomState::default()),
             limit: max_staleness.map_or(u64::MAX, |limit| {
                 u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX)
             }),
             max_staleness,
             on_stale: settings.on_stale.unwrap_or(self.on_stale),
             flights: FlightTable::new(STRIPES, cells),
-            hasher: ahash::RandomState::new(),
             expiry: Expiry {
                 ttl,
                 cap: ttl_cap,
@@ -234,7 +221,7 @@ where
                 negative,
                 margin,
             },
-            weigher,
+            weigh: self.weigh.clone(),
             replica_lag: self
                 .replica_lag
                 .map(|lag| ReplicaLag::new(lag.saturating_add(margin), cells, start)),

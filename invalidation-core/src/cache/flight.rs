@@ -24,7 +24,7 @@ pub(super) struct Outcome<V> {
     /// The sequence at its start.
     pub(super) start: u64,
     pub(super) began: Tick,
-    pub(super) tags: Option<Arc<TagIds>>,
+    pub(super) tags: TagIds,
 }
 
 /// The leader's end. Dropping it unfinished lets those who wait take over.

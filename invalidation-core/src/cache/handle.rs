@@ -19,8 +19,9 @@ use crate::{
 /// A cache whose entries are dropped on every node when any node, or any program that writes to the log,
 /// invalidates them.
 ///
-/// Cheap to clone; clones share one cache. Values are cloned out, so large ones belong into an `Arc`. Every
-/// method may be called concurrently, and every future is cancel-safe: who waited for a load that was
+/// Cheap to clone; clones share one cache. Values are cloned out, under a lock that the readers of a part of
+/// the keys share, so large ones belong into an `Arc`; `Clone` of values, and `Eq` and `Hash` of keys, must not
+/// call the cache. Every method may be called concurrently, and every future is cancel-safe: who waited for a load that was
 /// cancelled takes it over.
 ///
 /// Reads that miss use timers of Tokio, so they are awaited inside a Tokio runtime.

@@ -10,17 +10,18 @@ use std::{
 };
 
 use equivalent::Equivalent;
-use quick_cache::{DefaultHashBuilder, sync::DefaultLifecycle};
+use foldhash::fast::RandomState;
 
 use super::{
     CacheStats, OnStale,
     bypass::Bypass,
-    entry::{Entry, EntryWeighter, TagIds},
+    entry::{Entry, Life, TagIds, Weigh},
     expiry::Expiry,
     flight::Follow,
     limiter::Limiter,
     replica_lag::ReplicaLag,
     stats::Counters,
+    store::Store,
 };
 use crate::{
     clock::{NodeClock, Tick},
@@ -29,14 +30,6 @@ use crate::{
     node::Shared,
     words::CacheName,
 };
-
-pub(super) type Store<K, V> = quick_cache::sync::Cache<
-    K,
-    Entry<V>,
-    EntryWeighter<K, V>,
-    DefaultHashBuilder,
-    DefaultLifecycle<K, Entry<V>>,
->;
 
 /// The state that the clones of a cache share: what invalidations are applied to.
 pub(crate) struct Inner<K: Send, V: Send + Sync> {
@@ -49,12 +42,11 @@ pub(crate) struct Inner<K: Send, V: Send + Sync> {
     pub(super) limit: u64,
     pub(super) max_staleness: Option<Duration>,
     pub(super) on_stale: OnStale,
-    pub(super) store: Store<K, V>,
+    pub(super) store: Store<K, Entry<V>, RandomState>,
     /// `None` for fills by hand, which nobody can wait for.
     pub(super) flights: FlightTable<K, Option<Follow<V>>, StdSync>,
-    pub(super) hasher: ahash::RandomState,
     pub(super) expiry: Expiry<V>,
-    pub(super) weigher: EntryWeighter<K, V>,
+    pub(super) weigh: Option<Weigh<K, V>>,
     pub(super) replica_lag: Option<ReplicaLag>,
     pub(super) limiter: Option<Limiter>,
     pub(super) load_timeout: Duration,
@@ -105,41 +97,44 @@ where
     where
         Q: ?Sized + Hash + Equivalent<K>,
     {
-        let entry = self.store.get(key)?;
-        self.is_servable(&entry, now).then_some(entry.value)
+        self.store.get(self.hash(key), key, |entry| {
+            self.is_servable(entry, now).then(|| entry.value().clone())
+        })
     }
 
     #[inline(always)]
     pub(super) fn is_servable(&self, entry: &Entry<V>, now: Tick) -> bool {
-        now.as_nanos() < entry.expires
-            && entry.start >= self.flights.cleared()
-            && entry
-                .tags
-                .as_ref()
-                .is_none_or(|tags| self.flights.tags_hold(&tags.0, entry.start))
+        match entry {
+            Entry::Plain { life, .. } => self.is_alive(*life, now),
+            Entry::Tagged(tagged) => {
+                self.is_alive(tagged.life, now)
+                    && self.flights.tags_hold(&tagged.tags, tagged.life.start)
+            }
+        }
     }
 
+    #[inline(always)]
+    fn is_alive(&self, life: Life, now: Tick) -> bool {
+        now.as_nanos() < life.expires.get() && life.start >= self.flights.cleared()
+    }
+
+    #[inline(always)]
     pub(super) fn hash<Q>(&self, key: &Q) -> u64
     where
         Q: ?Sized + Hash,
     {
-        self.hasher.hash_one(key)
+        self.store.hash(key)
     }
 
-    pub(super) fn tag_ids(&self, tags: &[Box<str>]) -> Option<Arc<TagIds>> {
-        (!tags.is_empty()).then(|| Arc::new(TagIds(tags.iter().map(|t| self.tag_id(t)).collect())))
+    pub(super) fn tag_ids(&self, tags: &[Box<str>]) -> TagIds {
+        if tags.is_empty() {
+            return TagIds::default(); // allocates nothing
+        }
+        tags.iter().map(|tag| self.tag_id(tag)).collect()
     }
 
     pub(super) fn tag_id(&self, tag: &str) -> u64 {
-        self.hasher.hash_one(tag)
-    }
-
-    /// Puts an entry into the store, and hands back what it evicted: that is dropped outside of the caller's
-    /// lock.
-    pub(super) fn insert(&self, key: K, entry: Entry<V>) -> [Option<(K, Entry<V>)>; 2] {
-        let mut evicted = Default::default();
-        self.store.insert_with_lifecycle(key, entry, &mut evicted);
-        evicted
+        self.store.hash(tag)
     }
 
     pub(super) fn stats(&self) -> CacheStats {
@@ -162,6 +157,6 @@ where
         let now = self.clock.now();
         self.wants_sweep.store(false, Ordering::Relaxed);
         self.last_sweep.store(now.as_nanos(), Ordering::Relaxed);
-        self.store.retain(|_, entry| self.is_servable(entry, now));
+        self.store.sweep(|entry| self.is_servable(entry, now));
     }
 }

@@ -9,12 +9,11 @@ use std::{
 
 use equivalent::Equivalent;
 use futures_util::FutureExt;
-use quick_cache::Weighter;
 use tokio::time::{Instant, timeout};
 
 use super::{
     Inner, LoadError, Loaded,
-    entry::{Entry, TagIds},
+    entry::{Entry, Life, TagIds},
     flight::{Follow, Followed, Lead, Outcome, Progress, flight},
     limiter::{Place, as_loader},
     stats::count,
@@ -28,7 +27,7 @@ use crate::{
 /// A loaded value, and whether it was put into the store.
 pub(super) struct Kept<V> {
     value: V,
-    tags: Option<Arc<TagIds>>,
+    tags: TagIds,
     pub(super) kept: bool,
 }
 
@@ -118,7 +117,7 @@ where
             }
             Err(error) => {
                 drop(flight);
-                (Err(error), None)
+                (Err(error), TagIds::default())
             }
         };
         publish(&lead, &result, start, began, tags);
@@ -172,7 +171,7 @@ where
                         let began = self.clock.now();
                         lead.send_replace(Progress::Until(self.deadline()));
                         let result = self.run_in_place(load).await.map(|loaded| loaded.value);
-                        publish(&lead, &result, 0, began, None);
+                        publish(&lead, &result, 0, began, TagIds::default());
                         return result;
                     }
                     None => {
@@ -212,29 +211,25 @@ where
         };
         let mut kept = false;
         let expires = self.expiry.expires(began, &loaded.value, loaded.ttl);
-        let entry = Entry {
-            value: loaded.value.clone(),
-            start: ticket.start,
-            expires: expires.as_nanos(),
-            tags: tags.clone(),
-        };
-        let ids = TagIds::of(&tags);
-        let lags = |lag: &super::replica_lag::ReplicaLag| lag.covers_tags(ids, began);
-        if expires <= self.clock.now() {
+        let life = Life::new(ticket.start, expires);
+        let entry = Entry::new(loaded.value.clone(), life, tags.clone());
+        let lags = |lag: &super::replica_lag::ReplicaLag| lag.covers_tags(&tags, began);
+        let now = self.clock.now();
+        if expires <= now {
             self.not_kept("outlived_ttl");
         } else if self.replica_lag.as_ref().is_some_and(lags) {
             self.not_kept("replica_lag");
-        } else if !self.can_weigh(key, &entry) {
-            self.not_kept("weigher_panicked");
-        } else {
+        } else if let Some(weight) = self.weight(key, entry.value()) {
             flight.ticket = None;
-            let evicted = self
-                .flights
-                .finish(ticket, ids, |key| self.insert(key, entry));
-            kept = evicted.is_some();
-            if !kept {
-                self.not_kept("invalidated");
+            let alive = |entry: &Entry<V>| self.is_servable(entry, now);
+            let insert = |key| self.store.insert(ticket.hash, key, entry, weight, alive);
+            match self.flights.finish(ticket, &tags, insert) {
+                Some(Ok(_evicted)) => kept = true,
+                Some(Err(_too_heavy)) => self.not_kept("too_heavy"),
+                None => self.not_kept("invalidated"),
             }
+        } else {
+            self.not_kept("weigher_panicked");
         }
         Kept {
             value: loaded.value,
@@ -243,16 +238,17 @@ where
         }
     }
 
-    // The store weighs under its lock; a weigher that panics does so here first.
-    fn can_weigh<Q>(&self, key: &Q, entry: &Entry<V>) -> bool
+    /// What an entry weighs, at least 1; `None` when the weigher panicked.
+    fn weight<Q>(&self, key: &Q, value: &V) -> Option<u32>
     where
         Q: ?Sized + ToOwned<Owned = K>,
     {
-        self.weigher.0.is_none()
-            || catch_unwind(AssertUnwindSafe(|| {
-                self.weigher.weight(&key.to_owned(), entry)
-            }))
-            .is_ok()
+        let Some(weigh) = &self.weigh else {
+            return Some(1);
+        };
+        let weigh = AssertUnwindSafe(|| weigh(&key.to_owned(), value));
+        // What weighs nothing would never make room.
+        Some(catch_unwind(weigh).ok()?.max(1))
     }
 
     async fn run_in_place<F, Fut, T, E>(&self, load: F) -> Result<Loaded<V>, LoadError>
@@ -351,7 +347,7 @@ fn publish<V: Clone>(
     result: &Result<V, LoadError>,
     start: u64,
     began: Tick,
-    tags: Option<Arc<TagIds>>,
+    tags: TagIds,
 ) {
     if lead.receiver_count() > 0 {
         lead.send_replace(Progress::Done(Arc::new(Outcome {

@@ -6,7 +6,6 @@ use equivalent::Equivalent;
 
 use super::{
     Inner, LoadError, Loaded, OnStale,
-    entry::TagIds,
     flight::{Followed, Outcome},
     stats::count,
 };
@@ -209,7 +208,7 @@ where
 
     /// Whether a caller may have what another one loaded.
     fn share(&self, outcome: &Outcome<V>, proved: Option<u64>) -> Share {
-        let tags = TagIds::of(&outcome.tags);
+        let tags = &*outcome.tags;
         if outcome.result.is_err() || tags.is_empty() {
             return Share::Take;
         }

@@ -1,4 +1,4 @@
-//! The cache: `quick_cache` as the store, the fence and the flights around it.
+//! The cache: a store, the fence and the flights around it.
 
 mod apply;
 mod builder;
@@ -20,6 +20,7 @@ mod read;
 mod replica_lag;
 mod settings;
 mod stats;
+mod store;
 #[cfg(test)]
 mod tests;
 

@@ -61,7 +61,7 @@ struct Closed<K> {
 /// [`FlightTable::abandon`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ticket {
-    hash: u64,
+    pub(crate) hash: u64,
     id: u64,
     /// The sequence when it began.
     pub(crate) start: u64,

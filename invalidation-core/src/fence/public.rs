@@ -1,6 +1,12 @@
 //! The fence for caches of other libraries.
 
-use std::{fmt, hash::Hash, sync::Arc};
+use std::{
+    fmt,
+    hash::{BuildHasher, Hash},
+    sync::Arc,
+};
+
+use foldhash::fast::RandomState;
 
 use super::{Begun, Consider, FlightTable, StdSync, Ticket};
 
@@ -33,7 +39,7 @@ pub struct Fence<K: Send>(Arc<Shared<K>>);
 
 struct Shared<K: Send> {
     flights: FlightTable<K, (), StdSync>,
-    hasher: ahash::RandomState,
+    hasher: RandomState,
 }
 
 impl<K: Hash + Eq + Clone + Send> Fence<K> {
@@ -41,7 +47,7 @@ impl<K: Hash + Eq + Clone + Send> Fence<K> {
     pub fn new() -> Self {
         Self(Arc::new(Shared {
             flights: FlightTable::new(STRIPES, 1),
-            hasher: ahash::RandomState::new(),
+            hasher: RandomState::default(),
         }))
     }
 

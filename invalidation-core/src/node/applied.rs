@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use foldhash::fast::RandomState;
+
 use crate::{
     clock::Tick,
     words::{EntryHash, LogIdentity},
@@ -13,7 +15,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct AppliedSet {
     capacity: usize,
-    marks: HashMap<EntryHash, Mark, ahash::RandomState>,
+    marks: HashMap<EntryHash, Mark, RandomState>,
     order: VecDeque<EntryHash>,
     /// The incarnations seen, so that a mark need only hold a number; `None` where there is no log.
     identities: Vec<Option<LogIdentity>>,
@@ -60,6 +62,11 @@ impl AppliedSet {
             .is_none()
         {
             self.order.push_back(hash);
+            if self.order.len() == self.capacity {
+                // A table that is more than half full grows once more when what is removed from it leaves no
+                // free places. Now, so that memory stands still from here on.
+                self.marks.reserve(self.capacity);
+            }
             if self.order.len() > self.capacity
                 && let Some(oldest) = self.order.pop_front()
             {

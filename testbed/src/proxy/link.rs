@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -27,13 +29,34 @@ struct Piece {
 /// How many pieces are on their way in one direction: with a delay, what the link holds.
 const ON_THE_WAY: usize = 256;
 
+/// A link, counted from when it is connected to the server until it ends.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn one_more(connected: &'a AtomicUsize) -> Self {
+        connected.fetch_add(1, Ordering::SeqCst);
+        Self(connected)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// Forwards between a client and the server until both directions ended, one failed, or the link is cut.
-pub(super) async fn run(mut client: TcpStream, upstream: SocketAddr, mode: watch::Receiver<Mode>) {
+pub(super) async fn run(
+    mut client: TcpStream,
+    upstream: SocketAddr,
+    mode: watch::Receiver<Mode>,
+    connected: Arc<AtomicUsize>,
+) {
     let mut server = None;
     let ended = tokio::select! {
         biased;
         () = until(&mode, |mode| mode == Mode::Cut) => Err(io::ErrorKind::ConnectionReset.into()),
-        ended = forward(&mut client, upstream, &mut server, &mode) => ended,
+        ended = forward(&mut client, upstream, &mut server, &mode, &connected) => ended,
     };
     if ended.is_err() {
         // RST instead of a polite end: to a peer that is what a lost link is. It cannot fail on an open socket.
@@ -48,9 +71,11 @@ async fn forward(
     upstream: SocketAddr,
     slot: &mut Option<TcpStream>,
     mode: &watch::Receiver<Mode>,
+    connected: &AtomicUsize,
 ) -> io::Result<()> {
     until(mode, |mode| mode != Mode::BlackHole).await;
     let server = slot.insert(TcpStream::connect(upstream).await?);
+    let _counted = Counted::one_more(connected);
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let (from_client, to_client) = client.split();

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
@@ -27,6 +29,8 @@ pub(super) struct Listener {
     socket: Option<TcpListener>,
     mode: watch::Sender<Mode>,
     links: JoinSet<()>,
+    /// How many of them are connected on both sides.
+    connected: Arc<AtomicUsize>,
 }
 
 impl Listener {
@@ -34,6 +38,7 @@ impl Listener {
     pub(super) fn run(
         port: Port,
         upstream: SocketAddr,
+        connected: Arc<AtomicUsize>,
         mut orders: mpsc::UnboundedReceiver<Order>,
         started: &SyncSender<io::Result<()>>,
     ) {
@@ -53,6 +58,7 @@ impl Listener {
                     delay: Duration::ZERO,
                 }),
                 links: JoinSet::new(),
+                connected,
             };
             let listening = listener.listen();
             let failed = listening.is_err();
@@ -102,7 +108,9 @@ impl Listener {
 
     fn link(&mut self, client: TcpStream) {
         let (upstream, mode) = (self.upstream, self.mode.subscribe());
-        self.links.spawn(link::run(client, upstream, mode));
+        let connected = Arc::clone(&self.connected);
+        self.links
+            .spawn(link::run(client, upstream, mode, connected));
     }
 }
 

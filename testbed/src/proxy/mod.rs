@@ -6,6 +6,8 @@ mod link;
 mod listener;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
@@ -24,6 +26,7 @@ use crate::port::Port;
 pub struct Proxy {
     address: SocketAddr,
     orders: mpsc::UnboundedSender<Order>,
+    connected: Arc<AtomicUsize>,
 }
 
 impl Proxy {
@@ -35,21 +38,32 @@ impl Proxy {
         let (orders, received) = mpsc::unbounded_channel();
         let port = Port::reserve().map_err(Error::io("reserve a loopback port"))?;
         let address = port.address();
+        let connected = Arc::<AtomicUsize>::default();
         let (started, start) = sync_channel(1);
+        let counted = Arc::clone(&connected);
         std::thread::Builder::new()
             .name("testbed-proxy".into())
-            .spawn(move || Listener::run(port, upstream, received, &started))
+            .spawn(move || Listener::run(port, upstream, counted, received, &started))
             .map_err(Error::io("start a thread for a proxy"))?;
         start
             .recv()
             .unwrap_or_else(|_| Err(std::io::Error::other("its thread ended")))
             .map_err(Error::io("start a proxy"))?;
-        Ok(Self { address, orders })
+        Ok(Self {
+            address,
+            orders,
+            connected,
+        })
     }
 
     /// Where it listens; the same for its whole life.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How many connections go through it now: connected to the server, and not ended on both sides.
+    pub fn connections(&self) -> usize {
+        self.connected.load(Ordering::SeqCst)
     }
 
     /// Resets (RST) all connections, and refuses new ones.

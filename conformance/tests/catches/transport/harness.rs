@@ -1,10 +1,7 @@
 //! Clusters of transports with one mistake, or none.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -17,12 +14,14 @@ use invalidation_core::{
 };
 
 use super::{
+    mistake::Mistake,
+    net::{Line, Net},
     outsider::Outsider,
-    wrong::{Mistake, Wrong},
+    wrong::Wrong,
 };
 
 /// How many frames wait for a subscriber.
-const BUFFER: usize = 256;
+pub(super) const BUFFER: usize = 256;
 /// The largest frame that is declared.
 pub(super) const MAX_FRAME: usize = 64 << 10;
 /// Another one for the one that logs it, since honest ones run at the same time.
@@ -46,19 +45,16 @@ impl TransportHarness for Harness {
     }
 
     async fn cluster(&self, nodes: usize) -> Result<Box<dyn TransportCluster>, Unable> {
-        let hub = hub(self.mistake);
-        let mut cluster = Cluster {
+        let (hub, net) = (hub(self.mistake), Arc::<Net>::default());
+        let make = |_| make(&hub, &net, self.mistake);
+        let (members, links) = (0..nodes).map(make).unzip();
+        Ok(Box::new(Cluster {
             hub,
+            net,
             mistake: self.mistake,
-            members: Vec::new(),
-            links: Vec::new(),
-        };
-        for _ in 0..nodes {
-            let (member, link) = make(&cluster.hub, self.mistake);
-            cluster.members.push(member);
-            cluster.links.push(link);
-        }
-        Ok(Box::new(cluster))
+            members,
+            links,
+        }))
     }
 }
 
@@ -77,25 +73,41 @@ fn hub(mistake: Option<Mistake>) -> MemoryHub {
 /// What a test may break in one link.
 struct Link {
     faults: TransportFaults,
-    /// Nothing passes, pings neither.
-    silent: Arc<AtomicBool>,
+    line: Arc<Line>,
 }
 
-fn make(hub: &MemoryHub, mistake: Option<Mistake>) -> (Member, Link) {
+impl Link {
+    /// Nothing passes. What is silent is to be known as such before.
+    fn swallow(&self) {
+        self.faults.swallow(true);
+    }
+
+    /// All passes again, before the silence is known to be over.
+    fn heal(&self) {
+        self.faults.heal();
+        self.line.silence.end();
+        *self.line.delay.lock() = Duration::ZERO;
+    }
+}
+
+fn make(hub: &MemoryHub, net: &Arc<Net>, mistake: Option<Mistake>) -> (Member, Link) {
     let inner = MemoryTransport::new(hub);
+    let id = NodeId::random();
     let link = Link {
         faults: inner.faults(),
-        silent: Arc::default(),
+        line: net.add(id),
     };
-    let id = NodeId::random();
-    let transport = Wrong::new(inner, mistake, secret(mistake), Arc::clone(&link.silent));
+    let (net, line) = (Arc::clone(net), Arc::clone(&link.line));
+    let transport = Wrong::new(inner, mistake, secret(mistake), net, line);
     transport.bind(id);
     let transport = Arc::new(transport);
     (Member { id, transport }, link)
 }
 
+/// Nodes around a server, which is the hub.
 struct Cluster {
     hub: MemoryHub,
+    net: Arc<Net>,
     mistake: Option<Mistake>,
     members: Vec<Member>,
     links: Vec<Link>,
@@ -107,6 +119,18 @@ impl TransportCluster for Cluster {
         &self.members
     }
 
+    fn give_away(&mut self) -> Option<Member> {
+        self.members.pop()
+    }
+
+    async fn rejoin(&mut self) -> Result<Member, Unable> {
+        let (member, link) = make(&self.hub, &self.net, self.mistake);
+        if self.mistake == Some(Mistake::SendsToWhoWasThere) {
+            link.faults.lose_received(20);
+        }
+        Ok(member)
+    }
+
     async fn stranger(&self, stranger: Stranger) -> Result<Member, Unable> {
         let kind = match stranger {
             Stranger::OtherCluster => {
@@ -116,11 +140,15 @@ impl TransportCluster for Cluster {
                 } else {
                     hub(self.mistake)
                 };
-                return Ok(make(&other, self.mistake).0);
+                return Ok(make(&other, &Arc::default(), self.mistake).0);
             }
+            Stranger::WrongTls if self.mistake == Some(Mistake::TrustsAnyCertificate) => {
+                return Ok(make(&self.hub, &self.net, self.mistake).0);
+            }
+            Stranger::WrongTls => ErrorKind::Denied,
             Stranger::WrongSecret => ErrorKind::Denied,
             Stranger::WrongHost => ErrorKind::Unavailable,
-            _ => return Err(Unable::because("there is no TLS in memory")),
+            _ => return Err(Unable::because("there is no such stranger in memory")),
         };
         let outsider = match self.mistake {
             Some(Mistake::NamesNoKind) => Outsider::new(ErrorKind::Other),
@@ -128,6 +156,7 @@ impl TransportCluster for Cluster {
                 let faults = self.links.iter().map(|link| link.faults.clone());
                 Outsider::new(kind).believed_by(faults)
             }
+            Some(Mistake::RetriesTheRefused) => Outsider::new(kind).retrying(),
             _ => Outsider::new(kind),
         };
         Ok(Member {
@@ -137,20 +166,42 @@ impl TransportCluster for Cluster {
     }
 
     async fn disrupt(&self, of: usize, disruption: Disruption) -> Result<(), Unable> {
-        let Link { faults, silent } = &self.links[of];
+        let link = &self.links[of];
         match disruption {
-            Disruption::Cut => faults.cut(),
+            Disruption::Heal if self.mistake == Some(Mistake::CannotMend) => {
+                return Err(Unable::because("it was not built to mend"));
+            }
+            Disruption::Cut => link.faults.cut(),
             Disruption::BlackHole => {
-                faults.swallow(true);
-                silent.store(true, Ordering::SeqCst);
+                link.line.silence.begin();
+                link.swallow();
             }
-            Disruption::Heal => {
-                silent.store(false, Ordering::SeqCst);
-                faults.heal();
+            Disruption::Delay(late) => *link.line.delay.lock() = late,
+            Disruption::Heal => link.heal(),
+            Disruption::Pause => {
+                self.net.pauses.begin();
+                self.links.iter().for_each(Link::swallow);
             }
-            _ => return Err(Unable::because("there is no server in memory")),
+            Disruption::Resume => {
+                self.links.iter().for_each(Link::heal);
+                self.net.pauses.end();
+            }
+            Disruption::Stop => {
+                self.net.stops.fetch_add(1, Ordering::SeqCst);
+                self.links.iter().for_each(|link| link.faults.cut());
+            }
+            Disruption::Kill => {
+                self.net.kills.fetch_add(1, Ordering::SeqCst);
+                self.links.iter().for_each(|link| link.faults.cut());
+            }
+            Disruption::Restart => self.links.iter().for_each(Link::heal),
+            _ => return Err(Unable::because("the server in memory stores nothing")),
         }
         Ok(())
+    }
+
+    async fn connections(&self, of: usize) -> Result<usize, Unable> {
+        Ok(self.links[of].line.connections.load(Ordering::SeqCst))
     }
 
     fn publish_timeout(&self) -> Duration {

@@ -14,6 +14,8 @@ pub(super) struct Outsider {
     kind: ErrorKind,
     /// Who takes what it publishes for a member's all the same.
     believers: Vec<TransportFaults>,
+    /// Whether it tries again and again.
+    retries: bool,
 }
 
 impl Outsider {
@@ -21,7 +23,13 @@ impl Outsider {
         Self {
             kind,
             believers: Vec::new(),
+            retries: false,
         }
+    }
+
+    pub(super) const fn retrying(mut self) -> Self {
+        self.retries = true;
+        self
     }
 
     pub(super) fn believed_by(mut self, members: impl Iterator<Item = TransportFaults>) -> Self {
@@ -29,7 +37,10 @@ impl Outsider {
         self
     }
 
-    fn refused(&self, operation: &'static str) -> Error {
+    async fn refused(&self, operation: &'static str) -> Error {
+        if self.retries {
+            std::future::pending::<()>().await;
+        }
         Error::new(self.kind, "outsider", operation, "does not belong here")
     }
 }
@@ -41,18 +52,18 @@ impl CacheInvalidationTransport for Outsider {
     }
 
     async fn subscribe(&self) -> Result<Subscription, Error> {
-        Err(self.refused("subscribe"))
+        Err(self.refused("subscribe").await)
     }
 
     async fn publish(&self, frame: Outgoing) -> Result<Delivery, Error> {
         for member in &self.believers {
             member.inject(frame.bytes.clone(), Sender::Authenticated);
         }
-        Err(self.refused("publish"))
+        Err(self.refused("publish").await)
     }
 
     async fn probe(&self) -> Result<(), Error> {
-        Err(self.refused("probe"))
+        Err(self.refused("probe").await)
     }
 
     async fn close(&self) -> Result<(), Error> {

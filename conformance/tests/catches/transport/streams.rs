@@ -1,10 +1,7 @@
 //! Subscriptions: the honest one, which pings, and those that hide or change something.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -14,24 +11,47 @@ use invalidation_core::{
 };
 use tokio::time::{Instant, timeout};
 
+use super::net::{Line, Pulse};
+
 /// What an honest subscription keeps in mind.
 struct Pinging {
     stream: Subscription,
-    silent: Arc<AtomicBool>,
-    answered: Instant,
+    pulse: Pulse,
+    /// How often the pulse had gone missing when that was last told.
+    known: u64,
+    missing_since: Option<Instant>,
     ended: bool,
 }
 
-/// Ends when pings stay without an answer for as long.
-pub(super) fn pinging(
-    stream: Subscription,
-    silent: Arc<AtomicBool>,
-    limit: Duration,
-) -> Subscription {
+impl Pinging {
+    /// What its pings say now: the end, when they stay without an answer for so long, or a gap, when they had.
+    fn listen(&mut self, limit: Duration) -> Option<Result<Signal, Error>> {
+        if !self.pulse.is_missing() {
+            self.missing_since = None;
+            let missed = self.pulse.missed();
+            let lost = std::mem::replace(&mut self.known, missed) != missed;
+            return lost.then_some(Ok(Signal::Gap(GapReason::SequenceHole)));
+        }
+        // What is lost from now on is told when it is over.
+        self.known = u64::MAX;
+        let since = *self.missing_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < limit / 2 {
+            return None;
+        }
+        self.ended = true;
+        let message = "no ping was answered";
+        let lost = Error::new(ErrorKind::TimedOut, "wrong", "subscribe", message);
+        Some(Err(lost))
+    }
+}
+
+/// Ends when pings stay without an answer for as long as `limit`, and tells a gap when they did for less.
+pub(super) fn pinging(stream: Subscription, pulse: Pulse, limit: Duration) -> Subscription {
     let state = Pinging {
         stream,
-        silent,
-        answered: Instant::now(),
+        known: pulse.missed(),
+        pulse,
+        missing_since: None,
         ended: false,
     };
     let next = move |mut state: Pinging| async move {
@@ -39,16 +59,11 @@ pub(super) fn pinging(
             return None;
         }
         loop {
-            match timeout(limit / 10, state.stream.next()).await {
-                Ok(item) => return Some((item?, state)),
-                Err(_) if !state.silent.load(Ordering::SeqCst) => state.answered = Instant::now(),
-                Err(_) if state.answered.elapsed() < limit / 2 => {}
-                Err(_) => {
-                    state.ended = true;
-                    let message = "no ping was answered";
-                    let lost = Error::new(ErrorKind::TimedOut, "wrong", "subscribe", message);
-                    return Some((Err(lost), state));
-                }
+            if let Some(told) = state.listen(limit) {
+                return Some((told, state));
+            }
+            if let Ok(item) = timeout(limit / 20, state.stream.next()).await {
+                return Some((item?, state));
             }
         }
     };
@@ -65,22 +80,49 @@ pub(super) fn late(transport: MemoryTransport) -> Subscription {
 
 /// Subscribes again by itself when it ends, without a word.
 pub(super) fn reconnecting(stream: Subscription, transport: MemoryTransport) -> Subscription {
-    let next = |(mut stream, transport): (Subscription, MemoryTransport)| async move {
-        loop {
-            match stream.next().await {
-                Some(Ok(signal)) => return Some((Ok(signal), (stream, transport))),
-                Some(Err(_)) => loop {
+    reconnecting_if(stream, transport, || true)
+}
+
+/// The same, but only if what `count` tells has grown: where the end had this reason.
+pub(super) fn reconnecting_after(
+    stream: Subscription,
+    transport: MemoryTransport,
+    count: impl Fn() -> u64 + Clone + Send + Sync + 'static,
+) -> Subscription {
+    let known = count();
+    reconnecting_if(stream, transport, move || count() != known)
+}
+
+fn reconnecting_if(
+    stream: Subscription,
+    transport: MemoryTransport,
+    silently: impl Fn() -> bool + Clone + Send + Sync + 'static,
+) -> Subscription {
+    let next = move |mut stream: Subscription| {
+        let (transport, silently) = (transport.clone(), silently.clone());
+        async move {
+            loop {
+                let error = match stream.next().await? {
+                    Ok(signal) => return Some((Ok(signal), stream)),
+                    Err(error) => error,
+                };
+                if !silently() {
+                    return Some((Err(error), stream));
+                }
+                stream = loop {
+                    // Some of what is sent once the link is back is lost.
                     tokio::time::sleep(Duration::from_millis(5)).await;
-                    if let Ok(again) = transport.subscribe().await {
-                        stream = again;
-                        break;
+                    if transport.probe().await.is_ok() {
+                        tokio::time::sleep(Duration::from_millis(30)).await;
                     }
-                },
-                None => return None,
+                    if let Ok(again) = transport.subscribe().await {
+                        break again;
+                    }
+                };
             }
         }
     };
-    stream::unfold((stream, transport), next).boxed()
+    stream::unfold(stream, next).boxed()
 }
 
 /// Gives the second of two frames first, when it comes soon.
@@ -106,4 +148,51 @@ pub(super) fn without_gaps(stream: Subscription) -> Subscription {
     };
     let first = stream::iter([Ok(Signal::Gap(GapReason::Overflow))]);
     first.chain(stream.filter(wanted)).boxed()
+}
+
+/// Tells nothing any more after a gap.
+pub(super) fn until_a_gap(stream: Subscription) -> Subscription {
+    let next = |(mut stream, over): (Subscription, bool)| async move {
+        if over {
+            return std::future::pending().await;
+        }
+        let signal = stream.next().await?;
+        let over = matches!(signal, Ok(Signal::Gap(_)));
+        Some((signal, (stream, over)))
+    };
+    stream::unfold((stream, false), next).boxed()
+}
+
+/// Tells a gap before each signal.
+pub(super) fn with_gaps(stream: Subscription) -> Subscription {
+    let next = |signal| stream::iter([Ok(Signal::Gap(GapReason::Resync)), signal]);
+    stream.flat_map(next).boxed()
+}
+
+/// Tells one gap, once nothing came for a while.
+pub(super) fn with_a_gap_afterwards(stream: Subscription) -> Subscription {
+    let next = |(mut stream, heard): (Subscription, bool)| async move {
+        if heard {
+            let quiet = timeout(Duration::from_millis(50), stream.next()).await;
+            let Ok(signal) = quiet else {
+                return Some((Ok(Signal::Gap(GapReason::Resync)), (stream, false)));
+            };
+            return Some((signal?, (stream, true)));
+        }
+        Some((stream.next().await?, (stream, true)))
+    };
+    stream::unfold((stream, false), next).boxed()
+}
+
+/// Counts down what its subscriber has not read.
+pub(super) fn counted(stream: Subscription, line: Arc<Line>) -> Subscription {
+    let read = move |_: &Result<Signal, Error>| {
+        line.unread.fetch_sub(1, Ordering::SeqCst);
+    };
+    stream.inspect(read).boxed()
+}
+
+/// Goes on for ever.
+pub(super) fn endless(stream: Subscription) -> Subscription {
+    stream.chain(stream::pending()).boxed()
 }

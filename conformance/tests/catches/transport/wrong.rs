@@ -16,57 +16,30 @@ use invalidation_core::{
 };
 use parking_lot::Mutex;
 
-use super::{harness::MAX_FRAME, streams};
+use super::{
+    harness::MAX_FRAME,
+    mistake::Mistake,
+    net::{Connection, Line, Net, Pulse},
+    routes, streams,
+};
 
 /// How soon it notices that a link fell silent.
 const NOTICES_WITHIN: Duration = Duration::from_secs(1);
-
-/// What such a transport gets wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mistake {
-    ReconnectsSilently,
-    ReadyTooEarly,
-    SwallowsErrors,
-    SendsLate,
-    Reorders,
-    LosesWhenBusy,
-    Truncates,
-    TakesFramesForText,
-    SkipsEmptyFrames,
-    TakesAnySize,
-    Echoes,
-    TellsEverybody,
-    ForgetsAPeer,
-    AcknowledgesEarly,
-    AcknowledgesTheDropped,
-    OneAtATime,
-    OverflowsSilently,
-    BuffersWithoutBound,
-    CrossesClusters,
-    BelievesStrangers,
-    NamesNoKind,
-    ShowsItsSecret,
-    LogsItsSecret,
-    ProbesNothing,
-    TrustsSilence,
-    KeepsALockWhenDropped,
-    ClosesOnlyOnce,
-    CloseLeavesSubscriptions,
-    CloseWaitsForPublish,
-    WorksAfterClose,
-    SubscribesOnce,
-    LeaksATask,
-}
+/// How long a frame that failed waits until a timer sends it again.
+const RETRIES_AFTER: Duration = Duration::from_millis(1_500);
 
 /// One node's transport.
 pub(super) struct Wrong {
-    inner: MemoryTransport,
+    pub(super) inner: MemoryTransport,
     mistake: Option<Mistake>,
     secret: &'static str,
-    /// Whether pings come back.
-    silent: Arc<AtomicBool>,
+    pub(super) net: Arc<Net>,
+    pub(super) line: Arc<Line>,
+    connection: Mutex<Option<Connection>>,
+    pub(super) published: AtomicUsize,
     in_flight: AtomicUsize,
     locked: AtomicBool,
+    probed_badly: AtomicBool,
     subscribed: AtomicBool,
     closed: AtomicBool,
     turn: tokio::sync::Mutex<()>,
@@ -78,15 +51,20 @@ impl Wrong {
         inner: MemoryTransport,
         mistake: Option<Mistake>,
         secret: &'static str,
-        silent: Arc<AtomicBool>,
+        net: Arc<Net>,
+        line: Arc<Line>,
     ) -> Self {
         Self {
             inner,
             mistake,
             secret,
-            silent,
+            connection: Mutex::new(Some(Connection::open(&line))),
+            net,
+            line,
+            published: AtomicUsize::new(0),
             in_flight: AtomicUsize::new(0),
             locked: AtomicBool::new(false),
+            probed_badly: AtomicBool::new(false),
             subscribed: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             turn: tokio::sync::Mutex::default(),
@@ -98,27 +76,42 @@ impl Wrong {
         self.mistake == Some(mistake)
     }
 
+    fn pulse(&self) -> Pulse {
+        Pulse {
+            net: Arc::clone(&self.net),
+            line: Arc::clone(&self.line),
+            ignores_pauses: self.makes(Mistake::TrustsAPausedServer),
+        }
+    }
+
     fn check_open(&self, operation: &'static str) -> Result<(), Error> {
         if self.closed.load(Ordering::SeqCst) && !self.makes(Mistake::WorksAfterClose) {
-            return Err(Error::new(
-                ErrorKind::Closed,
-                "wrong",
-                operation,
-                "it was closed",
-            ));
+            let message = "it was closed";
+            return Err(Error::new(ErrorKind::Closed, "wrong", operation, message));
         }
         Ok(())
     }
 
-    async fn send(&self, mut frame: Outgoing) -> Result<Delivery, Error> {
-        let wanted = frame.want_ack;
+    /// Takes the lock, and leaves it taken when the caller goes away.
+    async fn lock(&self) {
+        while self.locked.swap(true, Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        tokio::task::yield_now().await;
+    }
+
+    fn unlock(&self) {
+        self.locked.store(false, Ordering::SeqCst);
+    }
+
+    /// What it makes of a frame before it goes out; `None` when it drops it.
+    fn prepare(&self, mut frame: Outgoing) -> Option<Outgoing> {
         match self.mistake {
-            Some(Mistake::SkipsEmptyFrames) if frame.bytes.is_empty() => {
-                return Ok(Delivery::default());
-            }
+            Some(Mistake::SkipsEmptyFrames) if frame.bytes.is_empty() => return None,
             Some(Mistake::LosesWhenBusy) if self.in_flight.load(Ordering::SeqCst) > 5 => {
-                return Ok(Delivery::default());
+                return None;
             }
+            Some(Mistake::DropsTheSlow) if !self.net.delay().is_zero() => return None,
             Some(Mistake::Truncates) => frame.bytes.truncate(1_024),
             Some(Mistake::TakesFramesForText) => {
                 let text = String::from_utf8_lossy(&frame.bytes).into_owned();
@@ -126,35 +119,73 @@ impl Wrong {
             }
             Some(Mistake::TellsEverybody) => frame.to = Destination::All,
             Some(Mistake::AcknowledgesEarly) => frame.want_ack = false,
-            Some(Mistake::KeepsALockWhenDropped) => {
-                while self.locked.swap(true, Ordering::SeqCst) {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                }
-                tokio::task::yield_now().await;
-            }
             _ => {}
+        }
+        Some(frame)
+    }
+
+    async fn send(&self, frame: Outgoing) -> Result<Delivery, Error> {
+        let wanted = frame.want_ack;
+        let Some(frame) = self.prepare(frame) else {
+            return Ok(Delivery::default());
+        };
+        if self.makes(Mistake::KeepsALockWhenDropped) {
+            self.lock().await;
         }
         let _turn = match self.mistake {
             Some(Mistake::OneAtATime) => Some(self.turn.lock().await),
             _ => None,
         };
-        let published = self.inner.publish(frame.clone()).await;
-        self.locked.store(false, Ordering::SeqCst);
+        let delay = self.net.delay();
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        let published = match self.mistake {
+            Some(Mistake::SharesOneSubscription) => routes::to_one(self, frame.clone()).await,
+            Some(Mistake::ReachesAFew) => routes::to_a_few(self, &frame).await,
+            Some(Mistake::VisitsPeersInTurn) => routes::in_turn(self, &frame).await,
+            Some(Mistake::WaitsForTheSlow) => routes::with_room(self, frame.clone()).await,
+            Some(Mistake::KeepsTheLastFrame) if routes::is_silent(self) => {
+                *self.failed.lock() = vec![frame];
+                return Ok(routes::timed_out());
+            }
+            Some(Mistake::PublishesForEver) if self.pulse().is_missing() => {
+                std::future::pending().await
+            }
+            Some(Mistake::WaitsForTheBackend) => routes::once_it_is_back(self, &frame).await,
+            _ => self.inner.publish(frame.clone()).await,
+        };
+        self.unlock();
         let mut delivery = match (published, self.mistake) {
             (Err(_), Some(Mistake::SwallowsErrors)) => return Ok(Delivery::default()),
             (Err(error), Some(Mistake::SendsLate)) => {
                 self.failed.lock().push(frame);
                 return Err(error);
             }
+            (Err(error), Some(Mistake::ShowsItsSecretInErrors)) => {
+                let shown = std::io::Error::other(format!("signed with {}", self.secret));
+                return Err(error.with_source(shown));
+            }
+            (Err(error), Some(Mistake::RetriesByATimer)) => {
+                tokio::spawn(retry(self.inner.clone(), frame));
+                return Err(error);
+            }
             (published, _) => published?,
         };
-        let late = mem::take(&mut *self.failed.lock());
-        for frame in late {
+        let mut again = mem::take(&mut *self.failed.lock());
+        if self.makes(Mistake::Duplicates) {
+            again.push(frame);
+        }
+        for frame in again {
             self.inner.publish(frame).await?;
         }
         match self.mistake {
             Some(Mistake::ForgetsAPeer) => {
                 delivery.peers.pop();
+            }
+            Some(Mistake::NamesAPeerTwice) => {
+                let again = delivery.peers.first().cloned();
+                delivery.peers.extend(again);
             }
             Some(Mistake::AcknowledgesEarly | Mistake::AcknowledgesTheDropped) if wanted => {
                 for peer in &mut delivery.peers {
@@ -167,6 +198,16 @@ impl Wrong {
     }
 }
 
+/// Until it is sent.
+async fn retry(transport: MemoryTransport, frame: Outgoing) {
+    loop {
+        tokio::time::sleep(RETRIES_AFTER).await;
+        if transport.publish(frame.clone()).await.is_ok() {
+            return;
+        }
+    }
+}
+
 #[async_trait]
 impl CacheInvalidationTransport for Wrong {
     fn capabilities(&self) -> TransportCapabilities {
@@ -174,6 +215,9 @@ impl CacheInvalidationTransport for Wrong {
         capabilities.max_frame = MAX_FRAME;
         capabilities.echoes = false;
         capabilities.notices_loss_within = NOTICES_WITHIN;
+        if self.makes(Mistake::ClaimsWhatItIs) && self.subscribed.load(Ordering::SeqCst) {
+            capabilities.max_frame /= 2;
+        }
         capabilities
     }
 
@@ -189,25 +233,43 @@ impl CacheInvalidationTransport for Wrong {
         if self.makes(Mistake::LogsItsSecret) {
             tracing::trace!(secret = self.secret, "subscribing");
         }
-        if self.subscribed.swap(true, Ordering::SeqCst) && self.makes(Mistake::SubscribesOnce) {
+        let again = self.subscribed.swap(true, Ordering::SeqCst);
+        if again && self.makes(Mistake::SubscribesOnce) {
             let message = "there is a subscription already";
-            return Err(Error::new(
-                ErrorKind::Invalid,
-                "wrong",
-                "subscribe",
-                message,
-            ));
+            let refused = Error::new(ErrorKind::Invalid, "wrong", "subscribe", message);
+            return Err(refused);
         }
         if self.makes(Mistake::ReadyTooEarly) {
             return Ok(streams::late(self.inner.clone()));
         }
         let stream = self.inner.subscribe().await?;
+        let (inner, net) = (|| self.inner.clone(), Arc::clone(&self.net));
         Ok(match self.mistake {
-            Some(Mistake::ReconnectsSilently) => streams::reconnecting(stream, self.inner.clone()),
+            Some(Mistake::ReconnectsSilently) => streams::reconnecting(stream, inner()),
+            Some(Mistake::TakesARestartForNothing) => {
+                let kills = move || net.kills.load(Ordering::SeqCst);
+                streams::reconnecting_after(stream, inner(), kills)
+            }
+            Some(Mistake::TakesAStopForNothing) => {
+                let stops = move || net.stops.load(Ordering::SeqCst);
+                streams::reconnecting_after(stream, inner(), stops)
+            }
+            Some(Mistake::TellsGapsOnceItReconnected) if again => streams::with_gaps(stream),
+            Some(Mistake::EndsWithAnOverflow) => streams::until_a_gap(stream),
             Some(Mistake::Reorders) => streams::reordered(stream),
             Some(Mistake::OverflowsSilently) => streams::without_gaps(stream),
-            Some(Mistake::TrustsSilence) => stream,
-            _ => streams::pinging(stream, Arc::clone(&self.silent), NOTICES_WITHIN),
+            Some(Mistake::TellsAGapBeforeEachFrame) => streams::with_gaps(stream),
+            Some(Mistake::TellsAGapAfterwards) => streams::with_a_gap_afterwards(stream),
+            Some(Mistake::WaitsForTheSlow) => streams::counted(stream, Arc::clone(&self.line)),
+            Some(Mistake::SubscribesPastAClose) => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                match self.closed.load(Ordering::SeqCst) {
+                    true => streams::endless(stream),
+                    false => stream,
+                }
+            }
+            Some(Mistake::TrustsSilence | Mistake::KeepsTheLastFrame) => stream,
+            _ => streams::pinging(stream, self.pulse(), NOTICES_WITHIN),
         })
     }
 
@@ -227,7 +289,33 @@ impl CacheInvalidationTransport for Wrong {
         if self.makes(Mistake::ProbesNothing) {
             return Ok(());
         }
-        self.inner.probe().await
+        if self.makes(Mistake::KeepsALockWhenAProbeIsDropped) {
+            self.lock().await;
+        }
+        let probed = match self.pulse().is_missing() {
+            _ if self.makes(Mistake::RemembersABadProbe)
+                && self.probed_badly.load(Ordering::SeqCst) =>
+            {
+                let message = "it failed before";
+                Err(Error::new(
+                    ErrorKind::Unavailable,
+                    "wrong",
+                    "probe",
+                    message,
+                ))
+            }
+            true if self.makes(Mistake::ProbesForEver) => std::future::pending().await,
+            true => {
+                let message = "no ping was answered";
+                Err(Error::new(ErrorKind::TimedOut, "wrong", "probe", message))
+            }
+            false => self.inner.probe().await,
+        };
+        self.unlock();
+        if probed.is_err() {
+            self.probed_badly.store(true, Ordering::SeqCst);
+        }
+        probed
     }
 
     async fn close(&self) -> Result<(), Error> {
@@ -243,7 +331,18 @@ impl CacheInvalidationTransport for Wrong {
             }
             _ => {}
         }
+        if !self.makes(Mistake::CloseLeavesAConnection) {
+            self.connection.lock().take();
+        }
         self.inner.close().await
+    }
+}
+
+impl Drop for Wrong {
+    fn drop(&mut self) {
+        if self.makes(Mistake::LeaksAConnection) {
+            mem::forget(self.connection.lock().take());
+        }
     }
 }
 

@@ -14,3 +14,4 @@ mod limits;
 mod quarantine;
 mod racing;
 mod setup;
+mod store;

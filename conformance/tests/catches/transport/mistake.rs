@@ -1,0 +1,90 @@
+//! The mistakes, of which each wrong transport makes one.
+
+/// What such a transport, or its harness, gets wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mistake {
+    /// Its nodes share one subscription of the broker: each frame reaches one of them.
+    SharesOneSubscription,
+    /// It fans out to the first few nodes that it knows.
+    ReachesAFew,
+    ReadyTooEarly,
+    Reorders,
+    /// It sends again what it sent.
+    Duplicates,
+    TellsAGapBeforeEachFrame,
+    TellsAGapAfterwards,
+    LosesWhenBusy,
+    Echoes,
+    SubscribesOnce,
+    ForgetsAPeer,
+    NamesAPeerTwice,
+    TellsEverybody,
+    /// It claims smaller frames while it is subscribed.
+    ClaimsWhatItIs,
+    TakesFramesForText,
+    SkipsEmptyFrames,
+    Truncates,
+    TakesAnySize,
+    AcknowledgesEarly,
+    AcknowledgesTheDropped,
+    OneAtATime,
+    OverflowsSilently,
+    BuffersWithoutBound,
+    /// After an overflow nothing comes any more.
+    EndsWithAnOverflow,
+    /// Publishing waits until each subscriber has room.
+    WaitsForTheSlow,
+    CrossesClusters,
+    BelievesStrangers,
+    NamesNoKind,
+    /// It goes on trying what will never be let in.
+    RetriesTheRefused,
+    /// It looks at no certificate.
+    TrustsAnyCertificate,
+    ShowsItsSecret,
+    ShowsItsSecretInErrors,
+    LogsItsSecret,
+    ReconnectsSilently,
+    /// A goodbye of the server it takes for no loss.
+    TakesAStopForNothing,
+    /// It takes a server that was restarted for the one that it was connected to.
+    TakesARestartForNothing,
+    /// Frames go to where a node was before it was restarted, for a while.
+    SendsToWhoWasThere,
+    /// Once it has connected again, it tells a gap before each frame.
+    TellsGapsOnceItReconnected,
+    SwallowsErrors,
+    /// Publishing waits until the backend is back.
+    WaitsForTheBackend,
+    /// It sends what failed with the next frame.
+    SendsLate,
+    /// It tries again what failed, by a timer.
+    RetriesByATimer,
+    ProbesNothing,
+    /// Once a probe failed, each does.
+    RemembersABadProbe,
+    /// What takes long it takes for lost.
+    DropsTheSlow,
+    TrustsSilence,
+    /// Of what was sent into a silence it delivers the last frame, and forgets the others.
+    KeepsTheLastFrame,
+    /// Its sign of life is answered by a server that is paused.
+    TrustsAPausedServer,
+    ProbesForEver,
+    PublishesForEver,
+    /// It sends to one peer after another.
+    VisitsPeersInTurn,
+    KeepsALockWhenDropped,
+    KeepsALockWhenAProbeIsDropped,
+    ClosesOnlyOnce,
+    CloseLeavesSubscriptions,
+    CloseWaitsForPublish,
+    /// A subscription that was being made while it closed goes on for ever.
+    SubscribesPastAClose,
+    WorksAfterClose,
+    CloseLeavesAConnection,
+    LeaksATask,
+    LeaksAConnection,
+    /// The harness breaks links, and cannot mend them.
+    CannotMend,
+}

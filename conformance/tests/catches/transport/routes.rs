@@ -1,0 +1,100 @@
+//! Wrong ways to the other nodes.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use invalidation_core::{
+    CacheInvalidationTransport as _, Delivery, Destination, Error, ErrorKind, Outgoing, PeerOutcome,
+};
+
+use super::{harness::BUFFER, net::Silence, wrong::Wrong};
+
+/// How many nodes it knows at most.
+const A_FEW: usize = 4;
+/// How long it waits for a peer that does not answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// To one of the others, another one each time.
+pub(super) async fn to_one(from: &Wrong, mut frame: Outgoing) -> Result<Delivery, Error> {
+    let others = from.net.others(from.line.id);
+    let turn = from.published.fetch_add(1, Ordering::SeqCst);
+    if !others.is_empty() && frame.to == Destination::All {
+        frame.to = Destination::Node(others[turn % others.len()].id);
+    }
+    from.inner.publish(frame).await
+}
+
+/// To the first of the others.
+pub(super) async fn to_a_few(from: &Wrong, frame: &Outgoing) -> Result<Delivery, Error> {
+    let mut delivery = Delivery::default();
+    for other in from.net.others(from.line.id).iter().take(A_FEW) {
+        let mut frame = frame.clone();
+        frame.to = Destination::Node(other.id);
+        delivery
+            .peers
+            .extend(from.inner.publish(frame).await?.peers);
+    }
+    Ok(delivery)
+}
+
+/// To each of the others, one after another.
+pub(super) async fn in_turn(from: &Wrong, frame: &Outgoing) -> Result<Delivery, Error> {
+    let mut delivery = Delivery::default();
+    for other in from.net.others(from.line.id) {
+        if other.silence.is_now() {
+            tokio::time::sleep(PATIENCE).await;
+            delivery.peers.extend(timed_out().peers);
+            continue;
+        }
+        let mut frame = frame.clone();
+        frame.to = Destination::Node(other.id);
+        delivery
+            .peers
+            .extend(from.inner.publish(frame).await?.peers);
+    }
+    Ok(delivery)
+}
+
+/// To all, once each of them has room.
+pub(super) async fn with_room(from: &Wrong, frame: Outgoing) -> Result<Delivery, Error> {
+    let others = from.net.others(from.line.id);
+    let is_full = |unread: usize| unread >= BUFFER;
+    while others
+        .iter()
+        .any(|other| is_full(other.unread.load(Ordering::SeqCst)))
+    {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    for other in others {
+        other.unread.fetch_add(1, Ordering::SeqCst);
+    }
+    from.inner.publish(frame).await
+}
+
+/// To all, once it can.
+pub(super) async fn once_it_is_back(from: &Wrong, frame: &Outgoing) -> Result<Delivery, Error> {
+    loop {
+        match from.inner.publish(frame.clone()).await {
+            Err(error) if error.kind == ErrorKind::Unavailable => {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            published => return published,
+        }
+    }
+}
+
+/// Whether any of the others is not reached.
+pub(super) fn is_silent(from: &Wrong) -> bool {
+    let others = from.net.others(from.line.id);
+    others.iter().any(|other| Silence::is_now(&other.silence))
+}
+
+/// A peer did not answer.
+pub(super) fn timed_out() -> Delivery {
+    let message = "the peer did not answer";
+    let error = Error::new(ErrorKind::TimedOut, "wrong", "publish", message);
+    let peer = PeerOutcome::new("silent".to_owned(), None, Err(Arc::new(error)));
+    Delivery::new(vec![peer])
+}
