@@ -3,7 +3,7 @@
 //! By macro where something is asked again and again: a future that is generic over an async closure which borrows is not
 //! known to be `Send`, and each case must be.
 
-use std::time::Duration;
+use std::{future::poll_fn, pin::Pin, task::Poll, time::Duration};
 
 /// Longer than anything here takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -47,4 +47,13 @@ pub(crate) async fn within<F: Future>(what: &str, limit: Duration, future: F) ->
         Ok(output) => output,
         Err(_) => panic!("expected within {limit:?}, and it had not ended: {what}"),
     }
+}
+
+/// Polls `future` once: it begins, and goes on until it has to wait for something. Its output when it did not.
+pub(crate) async fn arrive<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }

@@ -6,12 +6,14 @@ use std::{
 };
 
 use invalidation_core::{Clock, Tick};
+use parking_lot::Mutex;
 
-/// Follows the monotonic clock of this process, and leaps ahead when told.
+/// Follows the monotonic clock of this process, and leaps ahead or stands when told.
 #[derive(Debug)]
 pub(crate) struct LeapingClock {
     base: Instant,
     ahead: AtomicU64,
+    stands_at: Mutex<Option<Tick>>,
 }
 
 /// So that there is a past.
@@ -22,7 +24,27 @@ impl LeapingClock {
         Self {
             base: Instant::now(),
             ahead: AtomicU64::new(START),
+            stands_at: Mutex::new(None),
         }
+    }
+
+    /// It stands from here on, as one that does not count while its process is paused.
+    pub(crate) fn stop(&self) {
+        self.stands_at.lock().get_or_insert_with(|| self.follow());
+    }
+
+    /// It goes on from where it stood.
+    pub(crate) fn go_on(&self) {
+        let mut stands_at = self.stands_at.lock();
+        if let Some(stood) = stands_at.take() {
+            let missed = self.follow().since(stood).as_nanos() as u64;
+            self.ahead.fetch_sub(missed, Ordering::SeqCst);
+        }
+    }
+
+    fn follow(&self) -> Tick {
+        let elapsed = self.base.elapsed().as_nanos() as u64;
+        Tick::from_nanos(elapsed + self.ahead.load(Ordering::SeqCst))
     }
 
     pub(crate) fn leap(&self, by: Duration) {
@@ -32,7 +54,6 @@ impl LeapingClock {
 
 impl Clock for LeapingClock {
     fn now(&self) -> Tick {
-        let elapsed = self.base.elapsed().as_nanos() as u64;
-        Tick::from_nanos(elapsed + self.ahead.load(Ordering::SeqCst))
+        self.stands_at.lock().unwrap_or_else(|| self.follow())
     }
 }

@@ -39,6 +39,7 @@ struct State {
     begun: u64,
     looked: u64,
     ended: u64,
+    answered: u64,
 }
 
 impl GatedLog {
@@ -48,6 +49,7 @@ impl GatedLog {
             begun: 0,
             looked: 0,
             ended: 0,
+            answered: 0,
         };
         Self {
             inner,
@@ -60,10 +62,10 @@ impl GatedLog {
         self.state.send_modify(|state| state.gate = gate);
     }
 
-    /// Waits until a read begins after this call.
-    pub(crate) async fn next_begun(&self) {
+    /// Waits until a read begins after this *call*, whenever the future is polled.
+    pub(crate) fn next_begun(&self) -> impl Future<Output = ()> {
         let begun = self.state.borrow().begun;
-        self.until(|state| state.begun > begun).await;
+        self.until(move |state| state.begun > begun)
     }
 
     /// Waits until a read has looked after this *call*, whenever the future is polled.
@@ -78,10 +80,11 @@ impl GatedLog {
         self.until(move |state| state.ended > ended)
     }
 
-    /// Waits until a read that began after this call has ended.
+    /// Waits until a read that began after this call was answered: with no error, and in time.
     pub(crate) async fn next_whole(&self) {
         self.next_begun().await;
-        self.next_end().await;
+        let answered = self.state.borrow().answered;
+        self.until(move |state| state.answered > answered).await;
     }
 
     async fn until(&self, condition: impl FnMut(&State) -> bool) {
@@ -165,7 +168,10 @@ impl InvalidationLog for GatedLog {
             self.leave(page).await
         };
         let result = read.await;
-        self.state.send_modify(|state| state.ended += 1);
+        self.state.send_modify(|state| {
+            state.ended += 1;
+            state.answered += u64::from(result.is_ok());
+        });
         result
     }
 

@@ -1,12 +1,14 @@
 //! Loads that an invalidation overtakes.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc};
 
+use futures_util::future::join_all;
 use invalidation_core::Invalidation;
 
 use super::{
     NodeHarness,
-    stage::{Stage, of_all, of_key, of_tag},
+    scopes::{of_all, of_key, of_tag},
+    stage::Stage,
     under_test::Freshness::{Eventual, Strict},
 };
 use crate::{Unable, wait};
@@ -110,16 +112,18 @@ async fn later_caller(
     load.begun().await;
     stage.rows.write("1", 1);
     stage.invalidate(0, what).await;
-    let late = stage.spawn_read(0, Eventual, "1", stage.rows.loader("1"));
-    tokio::time::sleep(Duration::from_millis(20)).await; // So that it comes before the load ends.
+    let mut late = pin!(stage.places[0].read(Eventual, "1", stage.rows.loader("1")));
+    let read = wait::arrive(late.as_mut()).await; // Before the load ends.
     load.release();
     wait::within("the load", wait::PATIENCE, early)
         .await
         .expect("reads");
-    let late = wait::within("the later caller", wait::PATIENCE, late).await;
+    let read = match read {
+        Some(read) => read,
+        None => wait::within("the later caller", wait::PATIENCE, late).await,
+    };
     assert_eq!(
-        late.expect("reads"),
-        1,
+        read, 1,
         "a caller got what was loaded before the invalidation that it came after"
     );
     Ok(())
@@ -135,16 +139,20 @@ pub(crate) async fn concurrent_callers_load_once(
     let first = stage.spawn_read(0, Eventual, "1", loader);
     load.begun().await;
     let (later, unused) = stage.rows.held_loader("1");
-    let others: Vec<_> = (0..10)
-        .map(|_| stage.spawn_read(0, Eventual, "1", later.clone()))
+    let place = &stage.places[0];
+    let mut others: Vec<_> = (0..10)
+        .map(|_| Box::pin(place.read(Eventual, "1", later.clone())))
         .collect();
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    for other in &mut others {
+        let early = wait::arrive(other.as_mut()).await;
+        assert_eq!(early, None, "a caller was served before the load ended");
+    }
     load.release();
     unused.release();
-    for read in std::iter::once(first).chain(others) {
-        let read = wait::within("a caller", wait::PATIENCE, read).await;
-        assert_eq!(read.expect("reads"), 0);
-    }
+    let first = wait::within("the first caller", wait::PATIENCE, first).await;
+    assert_eq!(first.expect("reads"), 0);
+    let others = wait::within("the others", wait::PATIENCE, join_all(others)).await;
+    assert_eq!(others, [0; 10]);
     assert!(!unused.was_begun(), "a second load of the same key ran");
     Ok(())
 }

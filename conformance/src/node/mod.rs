@@ -1,7 +1,8 @@
 //! What a node promises above a log and a transport, with a history checker.
 //!
 //! The suite breaks the log and the transport of each node by itself, between the node and what the harness gives:
-//! so every case runs on every backend, but for those that need its transactions or change what it stored.
+//! so most cases run on every backend. Those that need its transactions, change what it stored, or take its servers and
+//! links away are ignored where the harness cannot.
 
 mod clock;
 mod delivery;
@@ -11,11 +12,16 @@ mod harness;
 mod history;
 mod lease;
 mod loads;
+mod machine;
+mod outages;
 mod pauses;
+mod place;
 mod real;
 mod rows;
+mod scopes;
 mod stage;
 mod starting;
+mod timing;
 mod transactions;
 mod under_test;
 mod wire;
@@ -81,8 +87,23 @@ const CASES: &[Case<dyn NodeHarness>] = cases![dyn NodeHarness;
     "P3" pauses::clock_that_leaps_over_a_pause_ends_the_lease,
     "P1, P20" pauses::clock_that_stands_over_a_pause_converges,
     "P20" pauses::nodes_converge_after_healing,
-    "P3, P6, P20" history::history_of_bounded_reads,
-    "P3, P5, P7" history::history_of_strict_reads,
+    "P1, P10" outages::killed_log_hides_nothing,
+    "P1, P10" outages::stopped_log_hides_nothing,
+    "P1, P4" outages::paused_log_hides_nothing,
+    "P1, P20" outages::cut_link_to_the_log_hides_nothing,
+    "P1, P4" outages::silent_link_to_the_log_hides_nothing,
+    "P1, P10" outages::failed_over_log_hides_nothing,
+    "P1, P6" outages::full_log_is_told_and_applied,
+    "P1, P6" outages::read_only_log_is_told_and_applied,
+    "P10, P15" outages::killed_transport_is_heard_again,
+    "P10, P15" outages::paused_transport_is_heard_again,
+    "P10, P15" outages::cut_transport_is_heard_again,
+    "P10, P15" outages::silent_transport_is_heard_again,
+    "P14, P15" outages::replaced_process_hears_and_is_heard,
+    "P3, P6, the TTL" history::history_of_bounded_reads,
+    "P3, P5, P7, P20" history::history_of_strict_reads,
     "P1, P6, P20" history::converging_history,
-    "P2, P3" history::history_of_transactions,
+    "P2, P3, P20" history::history_of_transactions,
+    "P1, P3, P20" history::history_across_log_outages,
+    "P3, P15, P20" history::history_across_transport_outages,
 ];

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::{
     NodeHarness,
     gate::Gate,
-    stage::{Stage, TTL},
+    stage::Stage,
+    timing::TTL,
     under_test::Freshness::{Eventual, Strict},
 };
 use crate::Unable;

@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
-use invalidation_core::BoxError;
+use invalidation_core::{BoxError, Cursor, Page, ReadRequest, ReadStart, Tick};
 
 use super::{
-    NodeHarness, NodeSpace,
+    NodeHarness,
     rows::tag_of,
-    stage::{Stage, of_key},
+    scopes::of_key,
+    stage::{Space, Stage},
     under_test::{
         Ending,
         Freshness::{self, Eventual, Strict},
@@ -66,16 +67,20 @@ pub(crate) async fn rolled_back_transaction_changes_nothing(
         stage.holds(1, Eventual, "1"),
         "it was invalidated elsewhere"
     );
-    let start = invalidation_core::ReadStart::new(invalidation_core::Tick::from_nanos(1), 1);
-    let request = invalidation_core::ReadRequest::new(&head, start);
-    match stage.log.read(request).await.expect("reads") {
-        invalidation_core::Page::Entries { entries, .. } => assert!(
+    assert_empty_after(&stage, &head).await;
+    Ok(())
+}
+
+/// The log holds nothing after this cursor.
+async fn assert_empty_after(stage: &Stage, head: &Cursor) {
+    let start = ReadStart::new(Tick::from_nanos(1), 1);
+    match stage.log.read(ReadRequest::new(head, start)).await {
+        Ok(Page::Entries { entries, .. }) => assert!(
             entries.is_empty(),
-            "a rolled back transaction left {entries:?} in the log"
+            "a transaction that did not commit left {entries:?} in the log"
         ),
         other => panic!("a page was expected, and came {other:?}"),
     }
-    Ok(())
 }
 
 /// P2: one whose node was told of no end at all leaves nothing stale, and nothing of it in the log.
@@ -85,8 +90,17 @@ pub(crate) async fn forgotten_transaction_leaves_nothing_stale(
 ) -> Result<(), Unable> {
     let stage = Stage::with(&harness, 2).await?;
     for version in 1..=3 {
+        let head = stage.log.head().await.expect("a head");
         let forgotten = begin(&stage, 1_000).await?;
         end(&stage, forgotten, Ending::Drop).await;
+        for place in [0, 1] {
+            assert_eq!(
+                read(&stage, place, Strict).await,
+                version - 1,
+                "what was forgotten must not have happened"
+            );
+        }
+        assert_empty_after(&stage, &head).await;
         let transaction = begin(&stage, version).await?;
         end(&stage, transaction, Ending::Commit).await;
         for place in [0, 1] {
@@ -126,7 +140,7 @@ async fn read(stage: &Stage, place: usize, freshness: Freshness) -> u64 {
 }
 
 /// Loads a row of the business database.
-pub(crate) fn stored(space: &Arc<NodeSpace>, key: &str) -> Loader {
+pub(crate) fn stored(space: &Arc<Space>, key: &str) -> Loader {
     let (space, key) = (Arc::clone(space), key.to_owned());
     Arc::new(move || {
         let (space, key) = (Arc::clone(&space), key.clone());

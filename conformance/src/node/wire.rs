@@ -6,11 +6,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, future, stream};
 use invalidation_core::{
-    CacheInvalidationTransport, Delivery, Error, Frame, NodeId, Outgoing, Sender, SharedTransport,
-    Signal, Subscription, TransportCapabilities,
+    CacheInvalidationTransport, ClusterName, Delivery, Entry, Error, Frame, NodeId, Outgoing,
+    Sender, SharedTransport, Signal, Subscription, TransportCapabilities,
+    frame::{Carried, Envelope, Message, Standing, encode},
 };
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
+
+use super::under_test::CLUSTER;
+use crate::wait::eventually;
 
 /// One node's end of the transport.
 pub(crate) struct Wire {
@@ -35,6 +39,8 @@ pub(crate) enum Line {
 #[derive(Default)]
 struct State {
     line: Line,
+    /// How many frames the suite itself made.
+    made: u64,
     held: Vec<Signal>,
     injections: Vec<mpsc::UnboundedSender<Signal>>,
 }
@@ -52,6 +58,11 @@ impl Wire {
         self.state.lock().line = line;
     }
 
+    /// How many frames are kept back.
+    pub(crate) fn held(&self) -> usize {
+        self.state.lock().held.len()
+    }
+
     /// Lets through what was kept back, the newest first, and twice.
     pub(crate) fn release_backwards(&self) {
         let mut state = self.state.lock();
@@ -64,6 +75,39 @@ impl Wire {
             }
             self.give(signal);
         }
+    }
+
+    /// Gives the node a frame that carries this entry, as of a node that nobody knows.
+    pub(crate) fn carry(&self, entry: Entry, standing: Standing, sender: Sender) {
+        let sequence = {
+            let mut state = self.state.lock();
+            state.made += 1;
+            state.made
+        };
+        let bytes = encode(&Envelope {
+            cluster: ClusterName::new(CLUSTER).expect("a good name"),
+            origin: NodeId::from_bytes([7; 16]),
+            sequence,
+            message: Message::Invalidations(vec![Carried { entry, standing }]),
+        });
+        self.inject(bytes, sender);
+    }
+
+    /// The same, which claims no more than that there may be such an entry.
+    pub(crate) fn claim(&self, entry: Entry) {
+        self.carry(entry, Standing::Claimed, Sender::Authenticated);
+    }
+
+    /// Waits until the node listens: what is given to it before is lost.
+    pub(crate) async fn heard_by_the_node(&self) {
+        eventually!("the node subscribes", {
+            let state = self.state.lock();
+            let listens = state
+                .injections
+                .iter()
+                .any(|injection| !injection.is_closed());
+            listens.then_some(())
+        });
     }
 
     /// Gives the node these bytes as a frame.

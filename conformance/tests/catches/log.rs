@@ -1,6 +1,6 @@
 //! Wrong logs, each caught by the case named for it.
 
-mod toy_log;
+pub(crate) mod toy_log;
 
 use std::collections::BTreeSet;
 

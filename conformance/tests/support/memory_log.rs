@@ -5,8 +5,8 @@ use std::{collections::HashMap, sync::Arc};
 use async_trait::async_trait;
 use invalidation_conformance::{BusinessTransaction, Disruption, LogHarness, LogSpace, Unable};
 use invalidation_core::{
-    CacheName, Entry, Error, JoinsLog, MemoryLog, MemorySnapshot, MemoryTransaction, Position,
-    SharedLog,
+    CacheName, Entry, Error, ErrorKind, JoinsLog, LogFaults, MemoryLog, MemorySnapshot,
+    MemoryTransaction, Position, SharedLog,
 };
 use parking_lot::Mutex;
 
@@ -21,10 +21,13 @@ impl LogHarness for MemoryLogs {
     }
 
     async fn fresh(&self) -> Result<Box<dyn LogSpace>, Unable> {
+        let (log, mut links) = (MemoryLog::new(), Links::default());
+        links.add(log.faults());
         Ok(Box::new(Space {
-            log: MemoryLog::new(),
+            log,
             rows: Rows::default(),
             snapshot: Mutex::new(None),
+            links: Mutex::new(links),
         }))
     }
 }
@@ -35,12 +38,69 @@ struct Space {
     log: MemoryLog,
     rows: Rows,
     snapshot: Mutex<Option<(MemorySnapshot, HashMap<String, String>)>>,
+    links: Mutex<Links>,
+}
+
+/// The ways from the handles to the entries.
+#[derive(Default)]
+struct Links {
+    way: Way,
+    handles: Vec<LogFaults>,
+}
+
+/// What becomes of calls.
+#[derive(Debug, Clone, Copy, Default)]
+enum Way {
+    #[default]
+    Open,
+    Fails,
+    Hangs,
+    /// Only those that write fail.
+    ReadOnly,
+}
+
+impl Links {
+    fn add(&mut self, faults: LogFaults) {
+        self.way.apply(&faults);
+        self.handles.push(faults);
+    }
+
+    fn set(&mut self, way: Way) {
+        self.way = way;
+        for faults in &self.handles {
+            way.apply(faults);
+        }
+    }
+}
+
+impl Way {
+    fn apply(self, faults: &LogFaults) {
+        let reading = [faults.installs(), faults.heads(), faults.reads()];
+        let writing = [faults.appends(), faults.purges(), faults.commits()];
+        for reads in reading {
+            match self {
+                Self::Open | Self::ReadOnly => reads.heal(),
+                Self::Fails => reads.fail_all(ErrorKind::Unavailable),
+                Self::Hangs => reads.hang(),
+            }
+        }
+        for writes in writing {
+            match self {
+                Self::Open => writes.heal(),
+                Self::Fails => writes.fail_all(ErrorKind::Unavailable),
+                Self::Hangs => writes.hang(),
+                Self::ReadOnly => writes.fail_all(ErrorKind::ReadOnly),
+            }
+        }
+    }
 }
 
 #[async_trait]
 impl LogSpace for Space {
     async fn connect(&self) -> Result<SharedLog, Unable> {
-        Ok(Arc::new(self.log.connect()))
+        let handle = self.log.connect();
+        self.links.lock().add(handle.faults());
+        Ok(Arc::new(handle))
     }
 
     async fn connect_without_rights(&self) -> Result<SharedLog, Unable> {
@@ -81,13 +141,27 @@ impl LogSpace for Space {
                 faults.recreate();
                 self.rows.lock().clear();
             }
+            Disruption::Cut | Disruption::Kill | Disruption::Stop => {
+                self.links.lock().set(Way::Fails);
+            }
+            Disruption::BlackHole | Disruption::Pause => self.links.lock().set(Way::Hangs),
+            Disruption::ReadOnly => self.links.lock().set(Way::ReadOnly),
+            Disruption::Heal | Disruption::Resume | Disruption::Writable => {
+                self.links.lock().set(Way::Open);
+            }
+            // Memory survives no process; the rows are another one's.
+            Disruption::Restart => {
+                faults.recreate();
+                self.links.lock().set(Way::Open);
+            }
             Disruption::DeleteAll | Disruption::DeleteNewest => {
                 return Err(Unable::because("nobody but the log can delete its entries"));
             }
-            Disruption::Fill | Disruption::ReadOnly => {
-                return Err(Unable::because("it has no disk that fills or refuses"));
+            Disruption::Fill => {
+                return Err(Unable::because("it has no disk that fills"));
             }
-            _ => return Err(Unable::because("it has no server")),
+            Disruption::FailOver => return Err(Unable::because("it has no standby")),
+            _ => return Err(Unable::because("a call within the process is never slow")),
         }
         Ok(())
     }

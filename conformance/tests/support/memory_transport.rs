@@ -80,9 +80,11 @@ impl TransportCluster for Cluster {
         match disruption {
             Disruption::Cut => self.faults[of].cut(),
             Disruption::Heal => self.faults[of].heal(),
-            Disruption::Stop | Disruption::Kill | Disruption::Pause => {
-                return Err(Unable::because("a transport in memory has no server"));
+            // The hub ends, and starts again: all links are cut, and heal.
+            Disruption::Stop | Disruption::Kill => {
+                self.faults.iter().for_each(TransportFaults::cut);
             }
+            Disruption::Restart => self.faults.iter().for_each(TransportFaults::heal),
             _ => {
                 return Err(Unable::because(
                     "a call within the process has no link that is silent or slow",

@@ -27,8 +27,10 @@ impl LogHarness for SqliteLogs {
 
     async fn fresh(&self) -> Result<Box<dyn LogSpace>, Unable> {
         let folder = tempfile::tempdir().expect("a folder for temporary files");
+        let disk = folder.path().join("disk");
+        fs::create_dir(&disk).expect("a folder in it");
         let space = Space {
-            path: folder.path().join("app.db"),
+            path: disk.join("app.db"),
             folder,
         };
         make_database(&space.path).await;
@@ -42,6 +44,14 @@ struct Space {
 }
 
 impl Space {
+    /// Takes the folder that the file is in away, as a disk that is unmounted, or brings it back.
+    fn mount(&self, mounted: bool) {
+        let at = self.folder.path().join("disk");
+        let away = self.folder.path().join("away");
+        let (from, to) = if mounted { (away, at) } else { (at, away) };
+        fs::rename(from, to).expect("the folder is moved");
+    }
+
     fn saved(&self) -> PathBuf {
         self.folder.path().join("saved.db")
     }
@@ -143,12 +153,14 @@ impl LogSpace for Space {
                 .await;
             }
             Disruption::Empty => self.run("DROP TABLE filler").await,
+            Disruption::Cut => self.mount(false),
+            Disruption::Heal => self.mount(true),
             Disruption::ReadOnly => {
                 return Err(Unable::because(
                     "a process that has the file open writes to it whatever its mode becomes",
                 ));
             }
-            _ => return Err(Unable::because("SQLite has no server and no links")),
+            _ => return Err(Unable::because("SQLite has no server")),
         }
         Ok(())
     }

@@ -16,129 +16,95 @@ use super::{
     super::{
         NodeHarness,
         gate::Gate,
-        stage::{MAX_STALENESS, POLL, READ_TIMEOUT, Stage, of_all, of_key, of_tag},
+        machine::Machine,
+        scopes::{of_all, of_key, of_tag},
+        stage::Stage,
+        timing::{MAX_STALENESS, RECOVERY},
         transactions::stored,
-        under_test::{Ending, Freshness, Loader},
+        under_test::{Ending, Loader, NodeUnderTest},
         wire::Line,
     },
-    checker::{Bounds, Read, Write, converged, violations},
-    schedule::{DisruptStep, KEYS, ReadStep, Schedule, Trouble, WriteScope, WriteStep},
+    cases::{Means, Plan},
+    checker::{Bounds, Process, Read, Write, Writes, converged, violations},
+    outages::{self, Backend},
+    schedule::{DisruptStep, KEYS, OutageStep, ReadStep, Schedule, Trouble, WriteScope, WriteStep},
 };
-use crate::{Unable, wait};
+use crate::{Disruption, Unable, wait};
 
-const NODES: usize = 3;
+pub(super) const NODES: usize = 3;
 const LENGTH: Duration = Duration::from_secs(2);
-/// Short, so that it ends within the history.
-const TTL: Duration = Duration::from_millis(600);
-/// `P20`: 1.2 poll intervals and the read timeout; and what a busy machine may add.
-const CONVERGENCE: Duration = Duration::from_secs(1)
-    .saturating_add(POLL)
-    .saturating_add(READ_TIMEOUT)
-    .saturating_add(Duration::from_secs(4));
 
-/// P3, P6, P20: whatever fails, no read from any cache is staler than that cache allows, and all converge in the end.
-pub(crate) async fn history_of_bounded_reads(
-    harness: Arc<dyn NodeHarness>,
-    seed: u64,
-) -> Result<(), Unable> {
-    play(&harness, seed, &Freshness::ALL, Means::Invalidate, TTL).await
-}
-
-/// P3, P5, P7: whatever fails, a strict read sees all that was committed before it.
-pub(crate) async fn history_of_strict_reads(
-    harness: Arc<dyn NodeHarness>,
-    seed: u64,
-) -> Result<(), Unable> {
-    play(
-        &harness,
-        seed,
-        &[Freshness::Strict],
-        Means::Invalidate,
-        super::super::stage::TTL,
-    )
-    .await
-}
-
-/// P1, P6, P20: with a TTL that never ends anything, eventual reads see the node's own writes, and converge.
-pub(crate) async fn converging_history(
-    harness: Arc<dyn NodeHarness>,
-    seed: u64,
-) -> Result<(), Unable> {
-    play(
-        &harness,
-        seed,
-        &[Freshness::Eventual],
-        Means::Invalidate,
-        super::super::stage::TTL,
-    )
-    .await
-}
-
-/// P2, P3: the same where writes and invalidations share transactions, some of which roll back or are forgotten.
-pub(crate) async fn history_of_transactions(
-    harness: Arc<dyn NodeHarness>,
-    seed: u64,
-) -> Result<(), Unable> {
-    play(&harness, seed, &Freshness::ALL, Means::Transaction, TTL).await
-}
-
-/// How rows are written and invalidated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Means {
-    Invalidate,
-    Transaction,
-}
-
-struct History {
-    stage: Stage,
+pub(super) struct History {
+    pub(super) stage: Stage,
     means: Means,
     start: Instant,
+    machine: Machine,
     /// One writer of a row at a time, so that its versions rise in the order of its commits.
     writing: Vec<tokio::sync::Mutex<u64>>,
     /// A database may have one writer at a time.
     transacting: tokio::sync::Mutex<()>,
     /// Those that may have happened.
     begun: Mutex<Vec<Write>>,
-    committed: Mutex<Vec<Write>>,
+    pub(super) committed: Mutex<Vec<Write>>,
+    /// Those that are rolled back or forgotten.
+    undone: Mutex<Vec<Write>>,
     reads: Mutex<Vec<Read>>,
     /// Reads that ended in an error, which a broken log may cause.
     failed: AtomicU64,
+    outages: Mutex<Outages>,
 }
 
-async fn play(
+/// What the harness was asked to break.
+#[derive(Default)]
+pub(super) struct Outages {
+    pub(super) played: Vec<Disruption>,
+    pub(super) unable: Option<Unable>,
+}
+
+pub(super) async fn play(
     harness: &Arc<dyn NodeHarness>,
     seed: u64,
-    reads: &[Freshness],
-    means: Means,
-    ttl: Duration,
-) -> Result<(), Unable> {
-    let stage = Stage::with_ttl(harness, NODES, ttl).await?;
-    if means == Means::Transaction {
+    plan: Plan<'_>,
+) -> Result<Outages, Unable> {
+    let stage = Stage::with_ttl(harness, NODES, plan.ttl).await?;
+    if plan.means == Means::Transaction {
         drop(stage.space.log.begin().await?);
         stage.space.log.row("0").await?;
     }
-    let schedule = Schedule::new(seed, NODES, LENGTH, reads);
+    let schedule = Schedule::new(seed, NODES, LENGTH, plan.reads, plan.breaks);
     let history = Arc::new(History {
         stage,
-        means,
+        means: plan.means,
         start: Instant::now(),
+        machine: Machine::watch(),
         writing: (0..KEYS).map(|_| tokio::sync::Mutex::new(0)).collect(),
         transacting: tokio::sync::Mutex::default(),
         begun: Mutex::default(),
         committed: Mutex::default(),
+        undone: Mutex::default(),
         reads: Mutex::default(),
         failed: AtomicU64::new(0),
+        outages: Mutex::default(),
     });
     history.clone().follow(schedule).await;
     for place in &history.stage.places {
         place.heal();
     }
-    let healed = history.now();
-    history.judge(ttl);
-    if let Err(late) = converged(healed, history.seen_by_all().await, CONVERGENCE) {
-        panic!("P20: {late}");
+    // Where the TTL is short, it is the TTL that would make them converge.
+    if plan.ttl > 10 * RECOVERY {
+        let awaited = history.awaited(RECOVERY).await;
+        history.judge(plan.ttl);
+        if let Err(late) = converged(&awaited, RECOVERY) {
+            panic!(
+                "{late}\nbroken by the harness: {:?}",
+                history.outages.lock().played
+            );
+        }
+    } else {
+        history.judge(plan.ttl);
     }
-    Ok(())
+    let outages = std::mem::take(&mut *history.outages.lock());
+    Ok(outages)
 }
 
 impl History {
@@ -149,6 +115,7 @@ impl History {
             max_staleness: MAX_STALENESS,
         };
         let (committed, begun) = (self.committed.lock(), self.begun.lock());
+        let undone = self.undone.lock();
         let reads = self.reads.lock();
         let failed = self.failed.load(Ordering::Relaxed);
         assert!(
@@ -157,15 +124,32 @@ impl History {
             reads.len(),
             committed.len()
         );
-        let found = violations(&committed, &begun, &reads, bounds);
+        let writes = Writes {
+            committed: &committed,
+            begun: &begun,
+            undone: &undone,
+        };
+        let found = violations(writes, &reads, bounds);
         let texts: Vec<_> = found.iter().take(10).map(ToString::to_string).collect();
         assert!(
             found.is_empty(),
-            "{} of {} reads cannot be, among them:\n{}",
+            "{} of {} reads cannot be, among them:\n{}\nbroken by the harness: {:?}",
             found.len(),
             reads.len(),
-            texts.join("\n")
+            texts.join("\n"),
+            self.outages.lock().played
         );
+    }
+
+    /// The node that runs at this place now.
+    fn node(&self, place: usize) -> (Process, Arc<dyn NodeUnderTest>) {
+        let (number, node) = self.stage.places[place].numbered_node();
+        (Process { place, number }, node)
+    }
+
+    /// Whether it is long enough: where reads or writes have to wait, there is no end to a schedule.
+    fn is_over(&self) -> bool {
+        self.machine.ran() > 2 * LENGTH || self.now() > 10 * LENGTH
     }
 
     fn now(&self) -> Duration {
@@ -179,6 +163,9 @@ impl History {
             let by = (writer < NODES).then_some(writer);
             actors.spawn(async move {
                 for step in steps {
+                    if history.is_over() {
+                        break;
+                    }
                     sleep(step.after).await;
                     history.write(by, &step).await;
                 }
@@ -187,9 +174,8 @@ impl History {
         for (place, steps) in schedule.readers {
             let history = Arc::clone(&self);
             actors.spawn(async move {
-                let end = history.start + 2 * LENGTH; // Where each read waits, there is no end to them.
                 for step in steps {
-                    if Instant::now() > end {
+                    if history.is_over() {
                         break;
                     }
                     sleep(step.after).await;
@@ -201,8 +187,26 @@ impl History {
             let history = Arc::clone(&self);
             actors.spawn(async move {
                 for step in steps {
+                    if history.is_over() {
+                        break;
+                    }
                     sleep(step.after).await;
                     history.disrupt(place, &step).await;
+                }
+            });
+        }
+        for (backend, steps) in [
+            (Backend::Log, schedule.log_outages),
+            (Backend::Transport, schedule.transport_outages),
+        ] {
+            let history = Arc::clone(&self);
+            actors.spawn(async move {
+                for step in steps {
+                    if history.is_over() {
+                        break;
+                    }
+                    sleep(step.after).await;
+                    history.break_backend(backend, &step).await;
                 }
             });
         }
@@ -214,6 +218,11 @@ impl History {
     }
 
     async fn write(&self, by: Option<usize>, step: &WriteStep) {
+        let node = by.map(|place| self.node(place));
+        let (by, node) = match node {
+            Some((process, node)) => (Some(process), Some(node)),
+            None => (None, None),
+        };
         let mut newest = self.writing[step.key].lock().await;
         let version = *newest + 1;
         let mut write = Write {
@@ -223,17 +232,16 @@ impl History {
             begun: self.now(),
             committed: Duration::ZERO,
         };
-        // One that is rolled back or forgotten is never to be read, by nobody and at no time (P2).
-        if self.means == Means::Invalidate || !step.fails {
-            self.begun.lock().push(write);
-        }
+        let undone = self.means == Means::Transaction && step.fails;
+        let fate = if undone { &self.undone } else { &self.begun };
+        fate.lock().push(write);
         let done = match self.means {
             Means::Invalidate => {
                 *newest = version;
-                self.tell(by, step, version).await
+                self.tell(node, step, version).await
             }
             Means::Transaction => {
-                let done = self.transact(by, step, version).await;
+                let done = self.transact(node, step, version).await;
                 // Also when it is not known: no version is used twice.
                 *newest = version;
                 done
@@ -246,7 +254,12 @@ impl History {
     }
 
     /// Writes the row, and then invalidates it; `true` when that is known to have happened.
-    async fn tell(&self, by: Option<usize>, step: &WriteStep, version: u64) -> bool {
+    async fn tell(
+        &self,
+        node: Option<Arc<dyn NodeUnderTest>>,
+        step: &WriteStep,
+        version: u64,
+    ) -> bool {
         let key = step.key.to_string();
         self.stage.rows.write(&key, version);
         let what = match step.scope {
@@ -255,18 +268,19 @@ impl History {
             WriteScope::Caches => of_all(),
             WriteScope::Everything => vec![invalidation_core::Invalidation::Everything],
         };
-        match by {
-            Some(place) => self.stage.places[place]
-                .node()
-                .invalidate(what)
-                .await
-                .is_ok(),
+        match node {
+            Some(node) => node.invalidate(what).await.is_ok(),
             None => self.stage.append(what).await.is_ok(),
         }
     }
 
     /// Writes and invalidates in one transaction; `true` when it is known to have committed.
-    async fn transact(&self, by: Option<usize>, step: &WriteStep, version: u64) -> bool {
+    async fn transact(
+        &self,
+        node: Option<Arc<dyn NodeUnderTest>>,
+        step: &WriteStep,
+        version: u64,
+    ) -> bool {
         let _one = self.transacting.lock().await;
         let key = step.key.to_string();
         let Ok(mut transaction) = self.stage.space.log.begin().await else {
@@ -285,11 +299,8 @@ impl History {
             (true, 0) => Ending::RollBack,
             (true, _) => Ending::Drop,
         };
-        let ended = match by {
-            Some(place) => {
-                let node = self.stage.places[place].node();
-                node.end(transaction, what, ending).await.is_ok()
-            }
+        let ended = match node {
+            Some(node) => node.end(transaction, what, ending).await.is_ok(),
             None => {
                 let entries: Vec<_> = what
                     .into_iter()
@@ -305,7 +316,7 @@ impl History {
 
     async fn read(&self, place: usize, step: &ReadStep) {
         let key = step.key.to_string();
-        let node = self.stage.places[place].node();
+        let (process, node) = self.node(place);
         let loader = slowed(self.loader(&key), step.load);
         let began = self.now();
         let reading = node.read(step.freshness, &key, loader);
@@ -313,7 +324,7 @@ impl History {
             Ok(version) => self.reads.lock().push(Read {
                 key: step.key,
                 version,
-                at: place,
+                at: process,
                 freshness: step.freshness,
                 began,
                 ended: self.now(),
@@ -324,7 +335,7 @@ impl History {
         }
     }
 
-    fn loader(&self, key: &str) -> Loader {
+    pub(super) fn loader(&self, key: &str) -> Loader {
         match self.means {
             Means::Invalidate => self.stage.rows.loader(key),
             Means::Transaction => stored(&self.stage.space, key),
@@ -353,36 +364,14 @@ impl History {
         place.wire.release_backwards();
     }
 
-    /// When every node had read what was committed last, in every cache; `None` when that did not come.
-    async fn seen_by_all(&self) -> Option<Duration> {
-        let newest: Vec<_> = (0..KEYS).map(|key| self.newest(key)).collect();
-        let deadline = self.now() + 2 * CONVERGENCE;
-        for (key, newest) in newest.iter().enumerate() {
-            for place in &self.stage.places {
-                for freshness in Freshness::ALL {
-                    loop {
-                        let text = key.to_string();
-                        let node = place.node();
-                        let read = node.read(freshness, &text, self.loader(&text));
-                        let read = wait::within("a read", wait::PATIENCE, read).await;
-                        if read.is_ok_and(|version| version >= *newest) {
-                            break;
-                        }
-                        if self.now() > deadline {
-                            return None;
-                        }
-                        sleep(Duration::from_millis(5)).await;
-                    }
-                }
-            }
+    /// Nothing where the harness cannot.
+    async fn break_backend(&self, backend: Backend, step: &OutageStep) {
+        let played = outages::play(&self.stage.space, backend, step).await;
+        let mut outages = self.outages.lock();
+        match played {
+            Ok(disruption) => outages.played.push(disruption),
+            Err(unable) => outages.unable = Some(unable),
         }
-        Some(self.now())
-    }
-
-    fn newest(&self, key: usize) -> u64 {
-        let committed = self.committed.lock();
-        let of_key = committed.iter().filter(|write| write.key == key);
-        of_key.map(|write| write.version).max().unwrap_or_default()
     }
 }
 

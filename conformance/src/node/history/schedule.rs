@@ -20,6 +20,21 @@ pub(super) struct Schedule {
     pub(super) readers: Vec<(usize, Vec<ReadStep>)>,
     /// One for each node.
     pub(super) disruptors: Vec<Vec<DisruptStep>>,
+    /// Of the server behind the log.
+    pub(super) log_outages: Vec<OutageStep>,
+    /// Of the server behind the transport, or of a link of it.
+    pub(super) transport_outages: Vec<OutageStep>,
+}
+
+/// What is broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Breaks {
+    /// The log and the transport of single nodes, by the suite itself.
+    pub(super) nodes: bool,
+    /// The log, by the harness.
+    pub(super) log: bool,
+    /// The transport, by the harness.
+    pub(super) transport: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -66,9 +81,26 @@ pub(super) enum Trouble {
     Purge,
 }
 
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct OutageStep {
+    pub(super) after: Duration,
+    /// Which of the outages that the harness offers comes first; the others follow until one is offered.
+    pub(super) which: usize,
+    /// Which node's link, where each has its own.
+    pub(super) place: usize,
+    /// For so long.
+    pub(super) lasts: Duration,
+}
+
 impl Schedule {
     /// Some `length` of steps for this many nodes. `reads` says from which caches.
-    pub(super) fn new(seed: u64, nodes: usize, length: Duration, reads: &[Freshness]) -> Self {
+    pub(super) fn new(
+        seed: u64,
+        nodes: usize,
+        length: Duration,
+        reads: &[Freshness],
+        breaks: Breaks,
+    ) -> Self {
         let mut random = seed::random(seed);
         Self {
             writers: (0..=nodes)
@@ -80,11 +112,24 @@ impl Schedule {
                     (reader % nodes, steps(&mut random, length, step))
                 })
                 .collect(),
-            disruptors: (0..nodes)
+            disruptors: (0..if breaks.nodes { nodes } else { 0 })
                 .map(|_| steps(&mut random, length, disrupt_step))
                 .collect(),
+            log_outages: outages(&mut random, nodes, length, breaks.log),
+            transport_outages: outages(&mut random, nodes, length, breaks.transport),
         }
     }
+}
+
+/// Of as many kinds as there are steps.
+fn outages(random: &mut StdRng, nodes: usize, length: Duration, wanted: bool) -> Vec<OutageStep> {
+    let length = if wanted { length } else { Duration::ZERO };
+    let first = random.random_range(0..100);
+    let mut outages = steps(random, length, |random| outage_step(random, nodes));
+    for (number, step) in outages.iter_mut().enumerate() {
+        step.which = first + number;
+    }
+    outages
 }
 
 fn steps<S>(
@@ -152,6 +197,17 @@ fn disrupt_step(random: &mut StdRng) -> (Duration, DisruptStep) {
     (after + lasts, DisruptStep { after, what, lasts })
 }
 
+fn outage_step(random: &mut StdRng, nodes: usize) -> (Duration, OutageStep) {
+    let (after, lasts) = (up_to(random, 500), up_to(random, 200));
+    let step = OutageStep {
+        after,
+        which: 0,
+        place: random.random_range(0..nodes),
+        lasts,
+    };
+    (after + lasts, step)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,14 +215,17 @@ mod tests {
     /// One seed is one schedule, and another seed another one.
     #[test]
     fn a_seed_replays_its_schedule() {
-        let schedule = |seed| Schedule::new(seed, 3, Duration::from_secs(1), &Freshness::ALL);
+        let everything = Breaks {
+            nodes: true,
+            log: true,
+            transport: true,
+        };
+        let length = Duration::from_secs(1);
+        let schedule = |seed| Schedule::new(seed, 3, length, &Freshness::ALL, everything);
         assert_eq!(schedule(7), schedule(7));
         assert_ne!(schedule(7), schedule(8));
-        assert!(
-            schedule(7)
-                .readers
-                .iter()
-                .all(|(_, steps)| steps.len() > 100)
-        );
+        let full = schedule(7);
+        assert!(full.readers.iter().all(|(_, steps)| steps.len() > 100));
+        assert!(!full.log_outages.is_empty() && !full.transport_outages.is_empty());
     }
 }
