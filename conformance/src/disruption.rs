@@ -41,6 +41,8 @@ pub enum Disruption {
     Recreate,
     /// Every entry is deleted by hand, the newest too.
     DeleteAll,
+    /// The newest entry alone is deleted by hand.
+    DeleteNewest,
     /// A standby takes over.
     FailOver,
 }

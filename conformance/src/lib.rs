@@ -18,6 +18,7 @@ mod deadline;
 mod disruption;
 mod log;
 mod node;
+mod secrets;
 mod seed;
 mod suite;
 mod transport;

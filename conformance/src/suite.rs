@@ -12,7 +12,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use crate::{
     case::{Case, Verdict},
-    seed,
+    secrets, seed,
 };
 
 type Check = Arc<dyn Fn(u64) -> BoxFuture<'static, Verdict> + Send + Sync>;
@@ -64,14 +64,13 @@ impl Suite {
     /// A case that is known to fail, and why. It is reported as ignored with the reason, and *fails when it passes*,
     /// so that the reason does not outlive the failure.
     ///
+    /// It is named as for [`check`](Self::check).
+    ///
     /// # Panics
-    /// When there is no such case.
+    /// When there is no such case, or more than one.
     pub fn known_failure(mut self, case: &str, reason: impl Into<String>) -> Self {
-        let found = self.cases.iter_mut().find(|ready| is_named(ready, case));
-        let Some(found) = found else {
-            panic!("there is no case {case:?}");
-        };
-        found.known_failure = Some(reason.into());
+        let found = self.position(case);
+        self.cases[found].known_failure = Some(reason.into());
         self
     }
 
@@ -80,16 +79,32 @@ impl Suite {
         self.cases.iter().map(|ready| ready.name.as_str())
     }
 
-    /// Runs one case, named with or without its backend and suite, and says what it found.
+    /// Runs one case and says what it found. Of its name, `sqlite::log::append_then_read`, the backend and the suite may
+    /// be left out as long as one case alone is meant.
     ///
     /// # Panics
-    /// When there is no such case.
+    /// When there is no such case, or more than one.
     pub async fn check(&self, case: &str) -> Verdict {
-        let found = self.cases.iter().find(|ready| is_named(ready, case));
-        let Some(found) = found else {
-            panic!("there is no case {case:?}");
-        };
+        let found = &self.cases[self.position(case)];
+        listen();
         (found.check)(seed::seed()).await
+    }
+
+    /// Where the one case of this name is.
+    fn position(&self, case: &str) -> usize {
+        let named = |(at, ready): (usize, &Ready)| is_named(ready, case).then_some(at);
+        let found: Vec<_> = self.cases.iter().enumerate().filter_map(named).collect();
+        match found[..] {
+            [one] => one,
+            [] => panic!("there is no case {case:?}"),
+            _ => panic!(
+                "{case:?} may be any of {:?}: say more of its name, or give each harness a name of its own",
+                found
+                    .iter()
+                    .map(|at| &self.cases[*at].name)
+                    .collect::<Vec<_>>()
+            ),
+        }
     }
 
     /// Runs the suite as a test binary does: with the usual arguments (`--list`, a filter, `--test-threads`), each
@@ -101,6 +116,7 @@ impl Suite {
     pub fn run(self) -> ExitCode {
         let (soak, arguments) = without_soak(std::env::args());
         let arguments = Arguments::from_iter(arguments);
+        listen();
         let end = Instant::now() + soak;
         loop {
             let trials = self.cases.iter().cloned().map(trial).collect();
@@ -110,6 +126,12 @@ impl Suite {
             }
         }
     }
+}
+
+/// Before the first case, since what a backend logs once it logs early. Where it cannot be, the cases about log lines say
+/// so.
+fn listen() {
+    let _later = secrets::install();
 }
 
 /// How long to go on, and the arguments that are left for libtest-mimic, which knows of no soaking.
@@ -133,8 +155,10 @@ fn without_soak(arguments: impl IntoIterator<Item = String>) -> (Duration, Vec<S
     (soak, left)
 }
 
+/// Whether `case` is this name, or its end from some `::` on.
 fn is_named(ready: &Ready, case: &str) -> bool {
-    ready.name == case || ready.name.rsplit("::").next() == Some(case)
+    let rest = ready.name.strip_suffix(case);
+    rest.is_some_and(|rest| rest.is_empty() || rest.ends_with("::"))
 }
 
 fn trial(ready: Ready) -> Trial {
@@ -188,6 +212,58 @@ mod tests {
             parsed(&["me", "--soak=0.5"]),
             (minute / 2, vec!["me".into()])
         );
+    }
+
+    /// A suite of cases with these names, each of which passes.
+    fn suite(names: &[&str]) -> Suite {
+        let ready = |name: &&str| Ready {
+            name: (*name).to_owned(),
+            check: Arc::new(|_| Box::pin(std::future::ready(Verdict::Passed))),
+            known_failure: None,
+        };
+        Suite {
+            cases: names.iter().map(ready).collect(),
+        }
+    }
+
+    fn two_backends() -> Suite {
+        suite(&["a::log::append", "a::log::head"]).and(suite(&["b::log::append"]))
+    }
+
+    /// As much of a name as means one case is enough, and only whole words of it.
+    #[tokio::test]
+    async fn a_case_is_named_by_the_end_of_its_name() {
+        for name in ["head", "log::head", "a::log::append", "b::log::append"] {
+            assert_eq!(two_backends().check(name).await, Verdict::Passed);
+        }
+        let marked = two_backends().known_failure("b::log::append", "a reason");
+        let known: Vec<_> = marked
+            .cases
+            .iter()
+            .map(|ready| ready.known_failure.as_deref())
+            .collect();
+        assert_eq!(known, [None, None, Some("a reason")]);
+    }
+
+    /// A name that two suites have is not taken for that of the first.
+    #[tokio::test]
+    #[should_panic(expected = "\"append\" may be any of [\"a::log::append\", \"b::log::append\"]")]
+    async fn a_name_of_two_cases_is_refused() {
+        two_backends().check("append").await;
+    }
+
+    /// Nor is a known failure put down to the first.
+    #[test]
+    #[should_panic(expected = "\"append\" may be any of [\"a::log::append\", \"b::log::append\"]")]
+    fn a_known_failure_of_two_cases_is_refused() {
+        let _ = two_backends().known_failure("append", "a reason");
+    }
+
+    /// A part of a word is no name.
+    #[tokio::test]
+    #[should_panic(expected = "there is no case \"end\"")]
+    async fn a_part_of_a_word_is_no_name() {
+        two_backends().check("end").await;
     }
 
     /// A wrong number is not taken for no soaking.

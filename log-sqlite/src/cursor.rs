@@ -58,17 +58,25 @@ pub(crate) fn position(identity: LogIdentity, id: i64) -> Position {
 pub(crate) struct Mark {
     /// [`Identity`] as bytes: it is only ever compared.
     identity: [u8; Identity::BYTES],
-    /// The id of the last row read, or the highest one ever given when the log held no row.
+    /// The id of the last row read, or the highest one ever given.
     pub(crate) id: i64,
-    /// The nonce of that row; none when the log held no row.
-    pub(crate) witness: Option<i64>,
+    /// The newest row at or before `id`; none when there was no row.
+    pub(crate) witness: Option<Witness>,
+}
+
+/// A row that was there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Witness {
+    /// That of the mark, unless the rows behind this one had been deleted.
+    pub(crate) id: i64,
+    pub(crate) nonce: i64,
 }
 
 impl Mark {
-    const FORMAT: u8 = 1;
-    const BYTES: usize = 1 + Identity::BYTES + 8 + 1 + 8;
+    const FORMAT: u8 = 2;
+    const BYTES: usize = 1 + Identity::BYTES + 8 + 1 + 8 + 8;
 
-    pub(crate) fn new(identity: Identity, id: i64, witness: Option<i64>) -> Self {
+    pub(crate) fn new(identity: Identity, id: i64, witness: Option<Witness>) -> Self {
         Self {
             identity: identity.to_bytes(),
             id,
@@ -76,17 +84,29 @@ impl Mark {
         }
     }
 
+    /// On the row that was read last.
+    pub(crate) fn at(identity: Identity, row: Witness) -> Self {
+        Self::new(identity, row.id, Some(row))
+    }
+
+    /// Whether no row is missing between this and the row with the next higher `id`.
+    pub(crate) fn is_followed_by(&self, id: i64) -> bool {
+        self.id.checked_add(1) == Some(id)
+    }
+
     pub(crate) fn is_of(&self, identity: Identity) -> bool {
         self.identity == identity.to_bytes()
     }
 
     pub(crate) fn to_cursor(self) -> Cursor {
+        let witness = self.witness.unwrap_or(Witness { id: 0, nonce: 0 });
         let mut bytes = Vec::with_capacity(Self::BYTES);
         bytes.push(Self::FORMAT);
         bytes.extend_from_slice(&self.identity);
         bytes.extend_from_slice(&self.id.to_be_bytes());
         bytes.push(self.witness.is_some().into());
-        bytes.extend_from_slice(&self.witness.unwrap_or_default().to_be_bytes());
+        bytes.extend_from_slice(&witness.id.to_be_bytes());
+        bytes.extend_from_slice(&witness.nonce.to_be_bytes());
         Cursor::from_bytes(bytes)
     }
 
@@ -97,11 +117,16 @@ impl Mark {
         let (&identity, rest) = rest.split_first_chunk()?;
         let (&id, rest) = rest.split_first_chunk()?;
         let (&[has_witness], rest) = rest.split_first_chunk()?;
-        let witness = i64::from_be_bytes(rest.try_into().ok()?);
+        let (&witness_id, rest) = rest.split_first_chunk()?;
+        let nonce = i64::from_be_bytes(rest.try_into().ok()?);
         let id = i64::from_be_bytes(id);
+        let witness = Witness {
+            id: i64::from_be_bytes(witness_id),
+            nonce,
+        };
         let witness = match has_witness {
-            0 if witness == 0 => None,
-            1 => Some(witness),
+            0 if (witness.id, witness.nonce) == (0, 0) => None,
+            1 if witness.id <= id => Some(witness),
             _ => return None,
         };
         (format == Self::FORMAT && id >= 0).then_some(Self {

@@ -24,6 +24,11 @@
 //! restored in place by the nonce, even when the ids have grown past it again. What no log can tell is a restore to a
 //! state at or after the cursor, that is one which took back only what this reader had not read yet.
 //!
+//! Ids are dense: SQLite keeps the highest one in `sqlite_sequence`, and a transaction that is rolled back gives its ids
+//! back. So a row that was deleted by hand is missed, the newest one too, and whoever had not read it is told
+//! ([`EntriesLost`](invalidation_core::GapReason::EntriesLost)). The only other hole is that of a row which `INSERT OR
+//! IGNORE` left out since it was malformed; it flushes as well.
+//!
 //! # What it makes in the database
 //! Three tables, whose names begin with `cache_invalidation_`; [`attach`](SqliteLog::attach) adds triggers. `install`
 //! switches the database to WAL mode, in which readers and the writer never wait for one another. Any program may
@@ -43,7 +48,7 @@
 //! ```
 //!
 //! A row that cannot be read clears its cache, or everything when not even that is known. Rows are never to be
-//! changed or deleted by hand; readers notice the loss of the last one they read.
+//! changed or deleted by hand: whoever has not read them flushes everything, and a change is not noticed at all.
 //!
 //! # Limits
 //! - One host: file locks do not work over network file systems. The file must not be replaced while its `-wal`

@@ -8,24 +8,28 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::{
     connection::Handle,
-    cursor::{Identity, LogId, Mark, position},
+    cursor::{Identity, LogId, Mark, Witness, position},
     error::{error, from_sqlx, incompatible},
     rows::{Columns, Stored},
     schema::check_version,
 };
 
-/// The header row, then the rows behind `?1`, at most `?2`.
+/// The header row, then the rows behind `?1`, at most `?2`; the witness is the row `?3`.
 ///
 /// Everything a page depends on is in one statement: identity, floor, witness and rows are of one snapshot, and
 /// dropping the future at any point leaves no transaction behind. `nonce` is cast for the witness, since
 /// a row may hold any type. A row above 16 MiB is not fetched; it widens (`P11`).
+///
+/// Ids are dense. SQLite gives an id as the highest that was ever given and one more, and keeps that number in
+/// `sqlite_sequence`, in the transaction of the row: what is rolled back gives its ids back. So each id behind the cursor
+/// has a row, up to the highest, or that row was deleted by hand (`P1`).
 const SQL: &str = "
 SELECT 0, m.version, m.log_id, m.floor, m.floor_nonce,
-    (SELECT CAST(w.nonce AS INTEGER) FROM main.cache_invalidation_log AS w WHERE w.id = ?1),
+    (SELECT CAST(w.nonce AS INTEGER) FROM main.cache_invalidation_log AS w WHERE w.id = ?3),
     (SELECT n.id FROM main.cache_invalidation_log AS n ORDER BY n.id DESC LIMIT 1),
     (SELECT CAST(n.nonce AS INTEGER) FROM main.cache_invalidation_log AS n ORDER BY n.id DESC LIMIT 1),
     (SELECT s.seq FROM main.sqlite_sequence AS s WHERE s.name = 'cache_invalidation_log'),
-    EXISTS (SELECT 1 FROM main.cache_invalidation_log AS o WHERE o.id <= ?1)
+    EXISTS (SELECT 1 FROM main.cache_invalidation_log AS o WHERE o.id > ?3 AND o.id <= ?1)
 FROM main.cache_invalidation_meta AS m
 UNION ALL
 SELECT 1, r.id, r.nonce, r.cache, r.scope,
@@ -40,13 +44,13 @@ struct Header {
     /// The highest id that was purged, and its nonce.
     floor: i64,
     floor_nonce: Option<i64>,
-    /// The nonce of the row with the cursor's id.
+    /// The nonce of the row that is the cursor's witness.
     witness: Option<i64>,
-    newest: Option<(i64, i64)>,
+    newest: Option<Witness>,
     /// The highest id that was ever given.
     highest: i64,
-    /// Whether there are rows at or before the cursor.
-    older_rows: bool,
+    /// Whether there are rows behind the witness and at or before the cursor, where there were none.
+    rows_between: bool,
 }
 
 /// Reads the page after `request.after`.
@@ -61,6 +65,7 @@ pub(crate) async fn page(
     let mut rows = sqlx::query(SQL)
         .bind(mark.map_or(i64::MAX, |mark| mark.id))
         .bind(fetch)
+        .bind(witness_id(mark.as_ref()))
         .fetch(&mut handle.connection);
     let header = match rows.try_next().await? {
         Some(row) => match header(&row, handle.file) {
@@ -80,7 +85,7 @@ pub(crate) async fn page(
     let identity = header.identity.to_word();
     let mut entries = Vec::new();
     let mut bytes = 0_usize;
-    let mut last = (mark.id, mark.witness);
+    let mut last = mark;
     let mut complete = Completeness::AsOf(request.started);
     while let Some(row) = rows.try_next().await? {
         if entries.len() >= limit || (bytes >= request.max_bytes && !entries.is_empty()) {
@@ -90,6 +95,9 @@ pub(crate) async fn page(
         let Some(id) = Stored::of(&row, 1).integer() else {
             return Ok(Err(foreign_tables("read")));
         };
+        if !last.is_followed_by(id) {
+            return Ok(Ok(expired(&header, request, GapReason::EntriesLost)));
+        }
         let columns = Columns {
             nonce: Stored::of(&row, 2),
             cache: Stored::of(&row, 3),
@@ -97,15 +105,19 @@ pub(crate) async fn page(
             items: Stored::of(&row, 5),
         };
         bytes = bytes.saturating_add(columns.items.bytes());
-        last = (id, Some(Stored::of(&row, 6).integer().unwrap_or_default()));
+        let nonce = Stored::of(&row, 6).integer().unwrap_or_default();
+        last = Mark::at(header.identity, Witness { id, nonce });
         entries.push(LoggedEntry {
             position: position(identity.clone(), id),
             payload: columns.decode(),
         });
     }
+    if complete != Completeness::Partial && last.id < header.highest {
+        return Ok(Ok(expired(&header, request, GapReason::EntriesLost)));
+    }
     Ok(Ok(Page::Entries {
         entries,
-        next: Mark::new(header.identity, last.0, last.1).to_cursor(),
+        next: last.to_cursor(),
         complete,
     }))
 }
@@ -118,6 +130,7 @@ pub(crate) async fn head(
     let row = sqlx::query(SQL)
         .bind(i64::MAX)
         .bind(0_i64)
+        .bind(witness_id(None))
         .fetch_optional(&mut handle.connection)
         .await
         .map_err(|e| from_sqlx(operation, e))?
@@ -137,24 +150,29 @@ impl Header {
             return Some(GapReason::Purged);
         }
         let intact = match mark.witness {
-            // The row itself may have been purged when the cursor stands right on the floor.
-            Some(nonce) if mark.id == self.floor => {
+            // The row itself may have been purged when it stands right on the floor.
+            Some(Witness { id, nonce }) if id == self.floor => {
                 self.witness.or(self.floor_nonce) == Some(nonce)
             }
-            Some(nonce) => self.witness == Some(nonce),
-            // Taken when there was no row: then none may stand before it now, and no id may have been
-            // given back, or the log was put back to another state.
-            None => !self.older_rows && self.highest >= mark.id,
+            Some(Witness { nonce, .. }) => self.witness == Some(nonce),
+            None => true,
         };
+        // Ids are not given twice, unless the log was put back to another state.
+        let intact = intact && !self.rows_between && self.highest >= mark.id;
         (!intact).then_some(GapReason::WitnessLost)
     }
 
+    /// Behind every id that was ever given, also when the newest rows were deleted by hand: whoever gets it starts cold, or
+    /// has just been told of a gap, and is not told of it again.
     fn head(&self) -> Mark {
-        match self.newest {
-            Some((id, nonce)) => Mark::new(self.identity, id, Some(nonce)),
-            None => Mark::new(self.identity, self.highest.max(self.floor), None),
-        }
+        Mark::new(self.identity, self.highest, self.newest)
     }
+}
+
+/// The id of the witness; below all ids when there is none.
+fn witness_id(mark: Option<&Mark>) -> i64 {
+    let witness = mark.and_then(|mark| mark.witness);
+    witness.map_or(i64::MIN, |witness| witness.id)
 }
 
 fn expired(header: &Header, request: &ReadRequest<'_>, reason: GapReason) -> Page {
@@ -176,14 +194,22 @@ fn header(row: &SqliteRow, file: crate::file_identity::FileIdentity) -> Result<H
         .text()
         .and_then(LogId::parse)
         .ok_or_else(|| foreign_tables(OPERATION))?;
+    let floor = integer(3).ok_or_else(|| foreign_tables(OPERATION))?;
+    let newest = integer(6).map(|id| Witness {
+        id,
+        nonce: integer(7).unwrap_or_default(),
+    });
+    // SQLite's own count lags behind the rows after `INSERT OR FAIL`, and anybody can delete it.
+    let counted = integer(8).unwrap_or_default();
+    let highest = counted.max(floor).max(newest.map_or(0, |newest| newest.id));
     Ok(Header {
         identity: Identity { log, file },
-        floor: integer(3).ok_or_else(|| foreign_tables(OPERATION))?,
+        floor,
         floor_nonce: integer(4),
         witness: integer(5),
-        newest: integer(6).map(|id| (id, integer(7).unwrap_or_default())),
-        highest: integer(8).unwrap_or_default(),
-        older_rows: integer(9) != Some(0),
+        newest,
+        highest,
+        rows_between: integer(9) != Some(0),
     })
 }
 

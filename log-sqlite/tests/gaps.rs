@@ -406,6 +406,32 @@ async fn a_lost_tail_is_told() {
     assert_eq!(read_on(&log, &head).await, 1);
 }
 
+/// P10, P13: a cursor behind a deleted tail keeps the newest row that was left as its witness, through purges and restores.
+#[tokio::test]
+async fn a_cursor_behind_a_deleted_tail_has_a_witness() {
+    let database = Database::new();
+    let log = database.log().await;
+    append(&log, 1).await;
+    let saved = copy(&database, "saved").await;
+    append(&log, 2).await;
+    let mut connection = database.connect().await;
+    let delete = "DELETE FROM cache_invalidation_log WHERE id > 1";
+    execute(&mut connection, delete).await;
+    let cursor = log.head().await.unwrap();
+    assert_eq!(read_on(&log, &cursor).await, 0);
+    append(&log, 1).await;
+    assert_eq!(log.purge(Duration::ZERO).await.unwrap().entries, 1);
+    assert_eq!(read_on(&log, &cursor).await, 1, "its witness was purged");
+    append(&log, 1).await;
+    assert_eq!(log.purge(Duration::ZERO).await.unwrap().entries, 1);
+    assert_eq!(expired(&log, &cursor).await, GapReason::Purged);
+
+    restore_in_place(&database, &saved).await;
+    assert_eq!(expired(&log, &cursor).await, GapReason::WitnessLost);
+    append(&log, 5).await;
+    assert_eq!(expired(&log, &cursor).await, GapReason::WitnessLost);
+}
+
 /// P10: another log restored into the same file changes the identity; appends and joins follow it.
 #[tokio::test]
 async fn another_log_in_the_same_file_is_told() {

@@ -8,8 +8,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use invalidation_core::{
     Completeness, Entry, Invalidation, InvalidationLog, Nonce, Page, ReadRequest, Scope,
 };
+use invalidation_log_sqlite::Attach;
 use sqlx::Connection;
-use support::{Database, cache, connect, drain, entries, execute, keys, read, start};
+use support::{Database, cache, connect, count, drain, entries, execute, keys, read, start};
 
 /// P1: what was appended is read, in order and unchanged, whatever its scope, its texts and its nonce.
 #[tokio::test]
@@ -189,22 +190,55 @@ async fn an_open_transaction_is_read_after_it_commits() {
     assert_eq!(entries(&drain(&log, &cursor, 10).await.0), [late]);
 }
 
-/// P1: a hole in the ids, as `VACUUM`, a deletion by hand or a failed statement leaves it, is no gap.
+/// P1: transactions that are rolled back, and statements that fail or do nothing, leave no hole that a reader would take
+/// for a gap.
 #[tokio::test]
-async fn holes_are_no_gaps() {
+async fn what_did_not_happen_is_no_gap() {
+    const ROW: &str = "INSERT INTO cache_invalidation_log (cache, scope) VALUES ('users', 'all')";
     let database = Database::new();
     let log = database.log().await;
     let head = log.head().await.unwrap();
-    log.append(&[keys(["1"]), keys(["2"]), keys(["3"])])
-        .await
-        .unwrap();
     let mut other = database.connect().await;
     execute(
         &mut other,
-        "DELETE FROM cache_invalidation_log WHERE id = 2; VACUUM",
+        "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT UNIQUE)",
     )
     .await;
-    assert_eq!(drain(&log, &head, 1).await.0.len(), 2);
+    let users = Attach::to(cache("users")).key("{id}");
+    log.attach("users", &users).await.unwrap();
+    execute(
+        &mut other,
+        &format!(
+            "{ROW}; BEGIN; {ROW}; {ROW}; ROLLBACK;
+             BEGIN; {ROW}; SAVEPOINT here; {ROW}; {ROW}; ROLLBACK TO here; {ROW}; COMMIT;
+             INSERT OR IGNORE INTO users VALUES (1, 'a'), (2, 'a'), (3, 'b');
+             INSERT OR REPLACE INTO users VALUES (4, 'a');
+             DELETE FROM users WHERE id = 99;
+             VACUUM"
+        ),
+    )
+    .await;
+    for failing in [
+        "INSERT INTO cache_invalidation_log (cache, scope) VALUES ('users', 'all'), ('users', NULL)",
+        "INSERT OR FAIL INTO cache_invalidation_log (cache, scope) VALUES ('users', 'all'), ('users', NULL)",
+        "INSERT INTO users VALUES (5, 'c'), (6, 'c')",
+        "INSERT OR FAIL INTO users VALUES (7, 'd'), (8, 'd')",
+        "BEGIN; INSERT OR ROLLBACK INTO users VALUES (9, 'e'), (9, 'e')",
+    ] {
+        sqlx::raw_sql(failing)
+            .execute(&mut other)
+            .await
+            .unwrap_err();
+        // The rows behind it, and none.
+        for behind in [0, 1] {
+            if behind == 1 {
+                execute(&mut other, ROW).await;
+            }
+            let rows = count(&mut other, "SELECT count(*) FROM cache_invalidation_log").await;
+            let read = drain(&log, &head, 1).await.0.len();
+            assert_eq!(i64::try_from(read).unwrap(), rows, "after {failing}");
+        }
+    }
 }
 
 /// `covers` tells whether a cursor has passed a position of the same log.

@@ -8,7 +8,7 @@ use rand::RngExt;
 
 use super::{
     LogHarness,
-    entries::{assert_exactly, assert_in_order, key, numbered, users},
+    entries::{assert_exactly, assert_in_order, assert_same, key, numbered, users},
     reader::{Reader, head},
     stage::{Stage, append},
 };
@@ -59,10 +59,8 @@ pub(crate) async fn one_append_keeps_its_order(
     let rule = "the entries of one append are read in their order, over many pages";
     assert_in_order(rule, &entries, &found);
     let read: Vec<_> = found.into_iter().map(|logged| logged.position).collect();
-    assert_eq!(
-        read, positions,
-        "the positions that append gave are those at which its entries are read"
-    );
+    let rule = "the positions that append gave are those at which its entries are read";
+    assert_same(rule, positions, read);
     Ok(())
 }
 
@@ -128,21 +126,15 @@ pub(crate) async fn appends_under_load_are_all_kept(
         .iter()
         .map(|(entry, position)| (position.clone(), entry.clone()))
         .collect();
-    assert_eq!(
-        at.len(),
-        appended.len(),
-        "two entries were given one position"
-    );
+    let rule = "P1: each entry has a position of its own";
+    assert_same(rule, appended.len(), at.len());
     let found = reader.catch_up().await;
     let all: Vec<Entry> = appended.into_iter().map(|(entry, _)| entry).collect();
     assert_exactly("P1: every acknowledged append is read", &all, &found);
     for logged in &found {
         let told = at.get(&logged.position).cloned().map(Payload::Entry);
-        assert_eq!(
-            told.as_ref(),
-            Some(&logged.payload),
-            "an entry is read at the position that its append gave"
-        );
+        let rule = "P1: an entry is read at the position that its append gave";
+        assert_same(rule, told.as_ref(), Some(&logged.payload));
     }
     Ok(())
 }
@@ -218,12 +210,12 @@ pub(crate) async fn a_huge_append_is_whole_or_refused(
     let expected = match stage.log.append(&entries).await {
         Ok(_) => entries,
         Err(e) => {
-            let kind = e.kind;
-            assert_eq!(kind, ErrorKind::TooLarge, "a refusal for its size: {e}");
+            let rule = format!("an append is refused for its size alone ({e})");
+            assert_same(&rule, ErrorKind::TooLarge, e.kind);
             Vec::new()
         }
     };
-    let rule = "an append exists as a whole or not at all";
+    let rule = "P2: an append exists as a whole or not at all";
     assert_in_order(rule, &expected, &reader.catch_up().await);
     let small = key("small");
     stage.append(std::slice::from_ref(&small)).await;
@@ -242,20 +234,16 @@ pub(crate) async fn identity_is_that_of_positions(
     let positions = stage.append(&[key("1")]).await;
     let found = reader.catch_up().await;
     let read = &found.first().expect("one entry is read").position;
-    assert_eq!(
-        read, &positions[0],
-        "the position appended is the position read"
-    );
+    let rule = "P10: the position that append gave is that at which the entry is read";
+    assert_same(rule, &positions[0], read);
     head(&stage.log).await;
     let known = [stage.log.identity(), reader.log.identity()];
     if known.iter().all(Option::is_none) {
         return Err(Unable::because("the log does not tell its identity"));
     }
     for identity in known.into_iter().flatten() {
-        assert_eq!(
-            identity, read.identity,
-            "identity() is that of positions appended now, on every node"
-        );
+        let rule = "P10: identity() is that of positions appended now, on every node";
+        assert_same(rule, &read.identity, &identity);
     }
     Ok(())
 }

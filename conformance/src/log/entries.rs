@@ -1,6 +1,6 @@
 //! Making entries, and comparing what was read with what should have been.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use invalidation_core::{CacheName, Entry, Invalidation, LoggedEntry, Payload, Scope, Text};
 
@@ -80,6 +80,15 @@ pub(super) fn assert_in_order(rule: &str, expected: &[Entry], found: &[LoggedEnt
             )),
         );
     }
+}
+
+/// `found` is what was `expected`.
+#[track_caller]
+pub(super) fn assert_same<T: PartialEq + fmt::Debug>(rule: &str, expected: T, found: T) {
+    assert!(
+        expected == found,
+        "{rule}: expected {expected:?}, and found {found:?}"
+    );
 }
 
 /// The part of `found` whose entries are among `of`.

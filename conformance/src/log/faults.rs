@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::{
     LogHarness,
-    entries::{among, assert_exactly, assert_in_order, key, numbered, users},
+    entries::{among, assert_exactly, assert_in_order, assert_same, key, numbered, users},
     stage::Stage,
 };
 use crate::{
@@ -48,18 +48,16 @@ async fn refuses_writes(
         match stage.log.append(&entries).await {
             Ok(_) => kept.extend(entries),
             Err(e) => {
-                assert_eq!(
-                    e.kind,
-                    ErrorKind::ReadOnly,
-                    "an append to a log that is read-only or full must say so: {e}"
-                );
+                let rule = format!("P2: an append to a log that cannot write says so ({e})");
+                assert_same(&rule, ErrorKind::ReadOnly, e.kind);
                 refused += 1;
             }
         }
     }
     assert!(
         refused > 0,
-        "20 appends of 100 kB succeeded in a log that is read-only or full ({begins:?})"
+        "P2: expected a log that is read-only or full ({begins:?}) to refuse one of 20 appends of 100 kB, and all \
+         succeeded"
     );
     let rule =
         format!("P1, P2: {begins:?}: what was acknowledged, and no part of what was refused");
@@ -129,10 +127,12 @@ async fn goes_away(
     };
     let what = format!("calls during {begins:?} fail instead of hanging");
     for (call, result) in within(&what, PATIENCE, calls).await {
-        let e = result.map_or_else(|e| e, |()| panic!("{call} succeeded during {begins:?}"));
+        let Err(e) = result else {
+            panic!("P4: expected {call} to fail during {begins:?}, and it succeeded");
+        };
         assert!(
             matches!(e.kind, ErrorKind::Unavailable | ErrorKind::TimedOut),
-            "{call} during {begins:?} must fail as unavailable or timed out: {e:?}"
+            "expected {call} to fail as unavailable or timed out during {begins:?}, and found {e:?}"
         );
     }
     stage.disrupt(ends).await?;
@@ -153,7 +153,8 @@ async fn goes_away(
             Err(reason) => {
                 assert!(
                     begins != Disruption::Cut,
-                    "P1: a link that was cut and healed lost nothing, so no cursor expires; one did ({reason})"
+                    "P1: expected to read on after a link was cut and healed, since nothing was lost, and found that the \
+                     cursor expired ({reason})"
                 );
                 reader.catch_up().await;
             }
@@ -201,13 +202,13 @@ async fn falls_silent(
     stage.disrupt(begins).await?;
     for _ in 0..2 {
         if let Ok(Ok(page)) = timeout(TIMEOUT, reader.attempt()).await {
-            panic!("P4: a read was answered during {begins:?}: {page:?}");
+            panic!("P4: expected no answer to a read during {begins:?}, and found {page:?}");
         }
     }
     let unknown = timeout(TIMEOUT, stage.log.append(&dropped)).await;
     assert!(
         !matches!(unknown, Ok(Ok(_))),
-        "an append was acknowledged during {begins:?}"
+        "P1: expected no answer to an append during {begins:?}, and found it acknowledged"
     );
     stage.disrupt(ends).await?;
     let after = eventually!("the log takes appends again", {
@@ -216,17 +217,21 @@ async fn falls_silent(
         matches!(appended, Ok(Ok(_))).then_some(entry)
     });
     kept.push(after);
-    // Cursors may expire, if a server that was silent for so long was replaced.
-    if let Ok(found) = reader.try_catch_up().await {
-        let rule = format!("P1: after {begins:?} nothing acknowledged is missing");
-        assert_exactly(&rule, &kept, &among(&found, &kept));
-        let there = among(&found, &dropped).len();
-        assert!(
-            there == 0 || there == dropped.len(),
-            "an append that was given up happened as a whole or not at all; {there} of {} entries are there",
-            dropped.len()
-        );
-    }
+    let found = match reader.try_catch_up().await {
+        Ok(found) => found,
+        Err(reason) => panic!(
+            "P1: expected to read on after the log was silent for a while ({begins:?}), since nothing was lost, and found \
+             that the cursor expired ({reason})"
+        ),
+    };
+    let rule = format!("P1: after {begins:?} nothing acknowledged is missing");
+    assert_exactly(&rule, &kept, &among(&found, &kept));
+    let there = among(&found, &dropped).len();
+    assert!(
+        there == 0 || there == dropped.len(),
+        "P2: expected all entries of an append that was given up, or none, and found {there} of {}",
+        dropped.len()
+    );
     Ok(())
 }
 
@@ -241,14 +246,17 @@ pub(crate) async fn a_node_without_rights_is_told(
     let refused = |what: &str, e: Error| {
         assert!(
             matches!(e.kind, ErrorKind::Denied | ErrorKind::ReadOnly),
-            "{what} without the rights for it must be denied: {e:?}"
+            "expected {what} without the rights for it to be denied, and found {e:?}"
         );
-        assert!(!e.message.is_empty(), "the error says what to do about it");
+        assert!(
+            !e.message.is_empty(),
+            "expected the refusal of {what} to say what to do about it, and found no message"
+        );
     };
     let entries = numbered("a", 2);
     let what = "a refusal for want of rights, which no retry can mend";
     match within(what, PATIENCE, weak.append(&entries)).await {
-        Ok(_) => panic!("an append without the right to write succeeded"),
+        Ok(_) => panic!("expected an append without the right to write to fail, and it succeeded"),
         Err(e) => refused("an append", e),
     }
     if let Err(e) = within(what, PATIENCE, weak.install()).await {
@@ -263,7 +271,7 @@ pub(crate) async fn a_node_without_rights_is_told(
             let mut weak = super::reader::Reader::at(weak, cursor);
             let more = [key("more")];
             stage.append(&more).await;
-            let rule = "a node that may read reads";
+            let rule = "P1, P4: a node that may read reads, and who may not is told";
             assert_in_order(rule, &more, &weak.catch_up().await);
         }
     }
@@ -299,11 +307,11 @@ pub(crate) async fn unknown_rows_are_told(
                 invalidation_core::Payload::Undecodable { .. } => "undecodable",
             })
             .collect();
-        assert_eq!(
-            shape,
-            ["known", "undecodable", "known", "undecodable", "known"],
+        let rule = format!(
             "P12: rows of a newer version are told as undecodable where they stand, read {how}"
         );
+        let expected = ["known", "undecodable", "known", "undecodable", "known"];
+        assert_same(&rule, &expected[..], &shape[..]);
         assert_in_order("P12: they hide nothing", &known, &among(&found, &known));
     }
     Ok(())

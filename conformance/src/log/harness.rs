@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use invalidation_core::{Entry, Error, Position, SharedLog};
 
-use crate::{Disruption, Unable};
+use crate::{Disruption, Stranger, Unable};
 
 /// Makes fresh logs of one backend. What should work and does not is a panic; what the backend cannot do is
 /// [`Unable`].
@@ -25,6 +25,14 @@ pub trait LogSpace: Send + Sync {
     /// A handle whose user may read the log and do nothing else, or not even that.
     async fn connect_without_rights(&self) -> Result<SharedLog, Unable> {
         Err(Unable::because("the harness has no user of fewer rights"))
+    }
+
+    /// A handle of somebody who does not get through to this log: with wrong credentials, at an address where nobody listens.
+    /// Either opening it fails, with that error, or its calls do. Only what they show is looked at.
+    async fn stranger(&self, stranger: Stranger) -> Result<Result<SharedLog, Error>, Unable> {
+        Err(Unable::because(format!(
+            "the harness cannot make a stranger ({stranger:?})"
+        )))
     }
 
     /// A transaction on the business database, which entries can join. Several may be open at once, unless this says
@@ -63,7 +71,8 @@ pub trait LogSpace: Send + Sync {
         )))
     }
 
-    /// Texts that no `Debug`, error or log line may show.
+    /// Texts that no `Debug`, error or log line may show; those of a [stranger](Self::stranger) too. Better of this space
+    /// alone: the log lines of all cases that run at the same time are looked at.
     fn secrets(&self) -> Vec<String> {
         Vec::new()
     }

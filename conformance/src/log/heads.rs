@@ -97,13 +97,13 @@ pub(crate) async fn covers_only_what_was_passed(
         for (number, position) in positions.iter().enumerate().skip(passed) {
             assert!(
                 !reader.log.covers(&reader.cursor, position),
-                "a cursor that has passed {passed} entries covers entry {number}, which it has not read"
+                "P1: expected a cursor that has passed {passed} entries not to cover entry {number}, and found that it does"
             );
         }
         if passed == entries.len() {
             break;
         }
-        passed += reader.page().await.expect("nothing was lost").entries.len();
+        passed += reader.goes_on().await.entries.len();
     }
     let covered: Vec<_> = positions
         .iter()
@@ -111,7 +111,7 @@ pub(crate) async fn covers_only_what_was_passed(
         .collect();
     assert!(
         covered.windows(2).all(|pair| pair[0] || !pair[1]),
-        "a cursor that covers a later entry of one append covers the earlier ones: {covered:?}"
+        "expected a cursor that covers a later entry of one append to cover the earlier ones, and found {covered:?}"
     );
 
     let elsewhere = Stage::fresh(&harness).await?;
@@ -119,7 +119,7 @@ pub(crate) async fn covers_only_what_was_passed(
     for log in [&stage.log, &elsewhere.log] {
         assert!(
             !log.covers(&reader.cursor, &other[0]),
-            "a cursor covers no position of another log"
+            "P10: expected a cursor not to cover a position of another log, and found that it does"
         );
     }
     Ok(())
@@ -141,11 +141,11 @@ pub(crate) async fn a_new_log_covers_no_old_position(
     for position in &old {
         assert_ne!(
             position.identity, new[0].identity,
-            "P10: a log that was made anew has another identity"
+            "P10: expected another identity of a log that was made anew, and found the same"
         );
         assert!(
             !reader.log.covers(&reader.cursor, position),
-            "a cursor covers no position of the log that stood there before"
+            "P10: expected a cursor not to cover a position of the log that stood there before, and found that it does"
         );
     }
     Ok(())

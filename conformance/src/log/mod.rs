@@ -12,6 +12,7 @@ mod purging;
 mod reader;
 mod reading;
 mod restoring;
+mod secrets;
 mod stage;
 mod transactions;
 
@@ -32,17 +33,17 @@ pub fn log_suite(harness: impl LogHarness) -> Suite {
 
 const CASES: &[Case<dyn LogHarness>] = cases![dyn LogHarness;
     "P1" appending::append_then_read,
-    "append is atomic and ordered" appending::one_append_keeps_its_order,
+    "contract: append is atomic and ordered" appending::one_append_keeps_its_order,
     "P1" appending::concurrent_appenders,
     "P1" appending::appends_under_load_are_all_kept,
     "P1" appending::odd_entries_come_back_unchanged,
-    "one position for each entry" appending::an_empty_append_changes_nothing,
-    "append is atomic" appending::a_huge_append_is_whole_or_refused,
+    "contract: one position for each entry" appending::an_empty_append_changes_nothing,
+    "contract: append is atomic" appending::a_huge_append_is_whole_or_refused,
     "P10" appending::identity_is_that_of_positions,
     "P1" reading::each_entry_once_per_cursor,
     "P9" reading::a_cursor_is_a_value,
     "P10" reading::an_unreadable_cursor_expires,
-    "a long poll" reading::a_waiting_read_ends_with_an_entry,
+    "contract: a long poll" reading::a_waiting_read_ends_with_an_entry,
     "P1" paging::pages_hold_everything,
     "P1, P4" paging::pages_stop_at_max_bytes,
     "P4" paging::complete_only_when_nothing_is_left,
@@ -70,6 +71,7 @@ const CASES: &[Case<dyn LogHarness>] = cases![dyn LogHarness;
     "P13" purging::a_purge_keeps_what_is_younger,
     "P13, P16" purging::readers_beside_purges,
     "P10" purging::a_total_purge_is_told,
+    "P1, P10" purging::entries_deleted_by_hand_are_told,
     "P10" restoring::a_restored_state_is_told,
     "P10" restoring::ids_used_again_are_told,
     "P1, P10" restoring::a_restore_skips_nothing,
@@ -82,16 +84,17 @@ const CASES: &[Case<dyn LogHarness>] = cases![dyn LogHarness;
     "P1, P4" faults::a_cut_link_heals,
     "P1, P4" faults::a_paused_server_goes_on,
     "P1, P4" faults::a_black_hole_heals,
-    "a refusal says what is missing" faults::a_node_without_rights_is_told,
+    "contract: a refusal says what is missing" faults::a_node_without_rights_is_told,
     "P12" faults::unknown_rows_are_told,
-    "install is safe when many start" living::nodes_install_at_once,
-    "install is idempotent" living::install_is_idempotent,
-    "every method is cancel-safe" living::dropped_calls_leave_the_log_usable,
-    "every method is cancel-safe" living::a_dropped_append_is_whole_or_nothing,
+    "contract: install is safe when many start" living::nodes_install_at_once,
+    "contract: install is idempotent" living::install_is_idempotent,
+    "contract: every method is cancel-safe" living::dropped_calls_leave_the_log_usable,
+    "contract: every method is cancel-safe" living::a_dropped_append_is_whole_or_nothing,
     "P13" living::a_dropped_purge_hides_nothing,
     "P2, P16" living::a_dropped_join_leaves_nothing,
-    "close is idempotent" living::close_is_idempotent,
+    "contract: close is idempotent" living::close_is_idempotent,
     "P1" living::close_beside_calls,
-    "no credential is shown" living::no_secret_is_shown,
-    "capabilities are honest" living::claims_fit,
+    "contract: no credential is shown" secrets::no_secret_is_shown,
+    "contract: no credential is logged" secrets::no_secret_is_logged,
+    "contract: capabilities are honest" living::claims_fit,
 ];

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::{
     LogHarness,
-    entries::{among, assert_exactly, assert_in_order, key, numbered},
+    entries::{among, assert_exactly, assert_in_order, assert_same, key, numbered},
     stage::{Stage, append},
 };
 use crate::Unable;
@@ -50,18 +50,15 @@ pub(crate) async fn pages_stop_at_max_bytes(
         reader.max_bytes = max_bytes;
         let mut found = Vec::new();
         for _ in 0..entries.len() {
-            let seen = reader.page().await.expect("nothing was lost");
+            let seen = reader.goes_on().await;
             let left = entries.len() - found.len();
             assert!(
                 (1..=most).contains(&seen.entries.len()),
-                "a page of about {max_bytes} bytes holds 1 to {most} entries of {LARGE}, and held {}",
+                "P1, P4: expected a page of about {max_bytes} bytes to hold 1 to {most} entries of {LARGE}, and found {}",
                 seen.entries.len()
             );
-            assert_eq!(
-                seen.complete.is_some(),
-                seen.entries.len() == left,
-                "P4: a page that was cut short by max_bytes is partial"
-            );
+            let rule = "P4: a page that was cut short by max_bytes is not complete";
+            assert_same(rule, seen.entries.len() == left, seen.complete.is_some());
             found.extend(seen.entries);
             if found.len() == entries.len() {
                 break;
@@ -79,29 +76,32 @@ pub(crate) async fn complete_only_when_nothing_is_left(
 ) -> Result<(), Unable> {
     let stage = Stage::fresh(&harness).await?;
     let mut reader = stage.reader().await?.paged(2);
-    let seen = reader.page().await.expect("nothing was lost");
-    assert!(seen.entries.is_empty());
-    assert!(
-        seen.complete.is_some(),
-        "P20: a page behind which there is nothing is complete"
+    let seen = reader.goes_on().await;
+    let rule = "P20: a page behind which there is nothing is empty, and complete";
+    assert_same(
+        rule,
+        (0, true),
+        (seen.entries.len(), seen.complete.is_some()),
     );
     let entries = numbered("a", 5);
     stage.append(&entries).await;
     let mut found = Vec::new();
     while found.len() < entries.len() {
-        let seen = reader.page().await.expect("nothing was lost");
+        let seen = reader.goes_on().await;
         found.extend(seen.entries);
         let left = entries.len() - found.len();
         if left > 0 {
-            assert_eq!(
-                seen.complete, None,
-                "P4: a page that leaves {left} committed entries behind must be partial"
-            );
+            let rule = format!("P4: a page that leaves {left} entries behind is not complete");
+            assert_same(&rule, None, seen.complete);
         }
     }
     assert_in_order("P1: the series holds everything", &entries, &found);
-    let seen = reader.page().await.expect("nothing was lost");
-    assert!(seen.entries.is_empty() && seen.complete.is_some());
+    let seen = reader.goes_on().await;
+    assert_same(
+        rule,
+        (0, true),
+        (seen.entries.len(), seen.complete.is_some()),
+    );
     Ok(())
 }
 
@@ -149,7 +149,7 @@ pub(crate) async fn a_complete_read_holds_all_before_its_start(
     loop {
         let finished = writers.iter().all(|writer| writer.is_finished());
         before.insert(reader.next_number(), acknowledged.lock().len());
-        let seen = reader.page().await.expect("nothing was lost");
+        let seen = reader.goes_on().await;
         found.extend(seen.entries);
         if let Some(as_of) = seen.complete {
             // A read that was asked again has a number that was not noted; its start is later, so nothing is claimed.
@@ -200,7 +200,7 @@ pub(crate) async fn paging_beside_writers(
     let mut found = [Vec::new(), Vec::new()];
     while !writers.iter().all(|writer| writer.is_finished()) {
         for (reader, found) in readers.iter_mut().zip(&mut found) {
-            found.extend(reader.page().await.expect("nothing was lost").entries);
+            found.extend(reader.goes_on().await.entries);
         }
     }
     let mut all = first;

@@ -6,7 +6,7 @@ use invalidation_core::{Entry, GapReason, LoggedEntry, Payload, SharedLog};
 
 use super::{
     LogHarness,
-    entries::{assert_exactly, assert_in_order, key, numbered},
+    entries::{assert_exactly, assert_in_order, assert_same, key, numbered},
     reader::Reader,
     stage::Stage,
 };
@@ -34,7 +34,7 @@ pub(crate) async fn a_purge_past_a_reader_is_told(
     ] {
         let lost = format!("entries that {what} had not passed were purged");
         let reason = reader.expects_expired(&lost).await;
-        assert_eq!(reason, GapReason::Purged, "P10: the gap's reason is named");
+        assert_same("P10: the gap's reason is named", GapReason::Purged, reason);
         let rule = "after the gap there is nothing more to read";
         assert_exactly(rule, &[], &reader.catch_up().await);
     }
@@ -58,8 +58,9 @@ pub(crate) async fn a_purge_between_two_pages_is_told(
     stage.space.purges()?;
     let mut reader = stage.reader().await?.paged(1);
     stage.append(&numbered("a", 6)).await;
-    let seen = reader.page().await.expect("nothing was lost yet");
-    assert_eq!((seen.entries.len(), seen.complete), (1, None));
+    let seen = reader.goes_on().await;
+    let rule = "P4: the first of several pages is not complete";
+    assert_same(rule, (1, None), (seen.entries.len(), seen.complete));
     purge_at_least(&stage.log, 4).await;
     reader
         .expects_expired("entries were purged that later pages of the series would have held")
@@ -75,12 +76,13 @@ pub(crate) async fn a_purge_keeps_the_newest(
     let stage = Stage::fresh(&harness).await?;
     stage.space.purges()?;
     let purged = stage.log.purge(Duration::ZERO).await.expect("purges");
-    assert_eq!(purged.entries, 0, "there was nothing to purge");
+    assert_same("P13: there was nothing to purge", 0, purged.entries);
     let entries = numbered("a", 5);
     stage.append(&entries).await;
     let mut reader = stage.reader().await?;
     let total = purge_at_least(&stage.log, 4).await;
-    assert_eq!(total, 4, "P13: of 5 entries all but the newest are purged");
+    let rule = "P13: of 5 entries all but the newest are purged";
+    assert_same(rule, 4, total);
     for round in 0..3 {
         let rule = "P13: one who has read everything reads on after a purge";
         assert_exactly(rule, &[], &reader.catch_up().await);
@@ -106,7 +108,8 @@ pub(crate) async fn a_purge_keeps_what_is_younger(
     stage.append(&entries).await;
     for retention in [Duration::from_secs(3_600), Duration::MAX] {
         let purged = stage.log.purge(retention).await.expect("purges");
-        assert_eq!(purged.entries, 0, "nothing is older than {retention:?}");
+        let rule = format!("P13: no entry is older than {retention:?}, and purged");
+        assert_same(&rule, 0, purged.entries);
     }
     let rule = "P13: entries younger than the retention are still read";
     assert_in_order(rule, &entries, &reader.catch_up().await);
@@ -180,6 +183,7 @@ pub(crate) async fn a_total_purge_is_told(
     _seed: u64,
 ) -> Result<(), Unable> {
     let stage = Stage::fresh(&harness).await?;
+    let mut from_the_start = stage.reader().await?;
     stage.append(&[key("read")]).await;
     let mut behind = stage.reader().await?;
     let mut later = Reader::at(stage.node().await?, behind.cursor.clone());
@@ -187,12 +191,16 @@ pub(crate) async fn a_total_purge_is_told(
     let mut ahead = stage.reader().await?;
     stage.disrupt(Disruption::DeleteAll).await?;
     let lost = "entries that the reader had not read were deleted";
-    behind.expects_expired(lost).await;
+    for reader in [&mut from_the_start, &mut behind] {
+        reader.expects_expired(lost).await;
+        let rule = "P20: a gap is told once, and then there is nothing to read";
+        assert_exactly(rule, &[], &reader.catch_up().await);
+    }
     let mut cold = stage.reader().await?;
     let entries = numbered("after", 5);
     stage.append(&entries).await;
     later.expects_expired(lost).await;
-    for reader in [&mut behind, &mut cold] {
+    for reader in [&mut from_the_start, &mut behind, &mut cold] {
         let rule = "P1: what comes after the deletion is read";
         assert_in_order(rule, &entries, &reader.catch_up().await);
     }
@@ -200,6 +208,49 @@ pub(crate) async fn a_total_purge_is_told(
     if let Ok(found) = ahead.try_catch_up().await {
         let rule = "P1: one who had read everything reads on, or is told of a gap";
         assert_in_order(rule, &entries, &found);
+    }
+    Ok(())
+}
+
+/// P1, P10: an entry that was deleted by hand is told to whoever had not read it, whether something was appended since or
+/// not, and whatever else is still there.
+pub(crate) async fn entries_deleted_by_hand_are_told(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    for appended in [0, 1, 3] {
+        let stage = Stage::fresh(&harness).await?;
+        let mut from_the_start = stage.reader().await?.paged(1);
+        stage.append(&[key("read")]).await;
+        let mut behind = stage.reader().await?;
+        stage.append(&numbered("missed", 2)).await;
+        let mut ahead = stage.reader().await?;
+        stage.disrupt(Disruption::DeleteNewest).await?;
+        let mut cold = stage.reader().await?;
+        let after = numbered("after", appended);
+        for entry in &after {
+            stage.append(std::slice::from_ref(entry)).await;
+        }
+        let rule = "P14: a cold node starts behind what was deleted, and reads on";
+        assert_in_order(rule, &after, &cold.catch_up().await);
+        for reader in [&mut from_the_start, &mut behind] {
+            assert!(
+                reader.try_catch_up().await.is_err(),
+                "P10: expected the cursor to expire, since an entry that it had not passed was deleted by hand, also when \
+                 {appended} entries were appended since, and found that the log read on from it"
+            );
+        }
+        // Whether the loss of what was read already is told is up to the log; nothing may be skipped.
+        if let Ok(found) = ahead.try_catch_up().await {
+            let rule = "P1: one who had read everything reads on, or is told of a gap";
+            assert_in_order(rule, &after, &found);
+        }
+        let more = numbered("more", 2);
+        stage.append(&more).await;
+        for reader in [&mut from_the_start, &mut behind, &mut ahead, &mut cold] {
+            let rule = "P1: all readers go on after the gap, which is told once";
+            assert_in_order(rule, &more, &reader.catch_up().await);
+        }
     }
     Ok(())
 }

@@ -67,7 +67,7 @@ impl Reader {
                 match self.attempt().await {
                     Ok(page) => break page,
                     Err(e) if e.retry == Retry::Temporary => tokio::task::yield_now().await,
-                    Err(e) => panic!("a read failed: {e}"),
+                    Err(e) => panic!("expected a read to succeed, and it failed: {e}"),
                 }
             }
         });
@@ -80,7 +80,7 @@ impl Reader {
                 let most = self.max_entries.max(1);
                 assert!(
                     entries.len() <= most,
-                    "a page must hold at most {most} entries, and held {}",
+                    "expected a page of at most {most} entries, and found {}",
                     entries.len()
                 );
                 self.cursor = next;
@@ -124,8 +124,8 @@ impl Reader {
         let own = ReadStart::new(Tick::from_nanos(self.reads * 1_000), self.reads);
         assert!(
             as_of == own || Some(as_of) == series,
-            "P4: a page is complete as of its own start {own:?} or that of its series {series:?}, never later; this \
-             one says {as_of:?}"
+            "P4: expected a page to be complete as of its own start {own:?} or that of its series {series:?}, never \
+             later, and found {as_of:?}"
         );
         Some(as_of)
     }
@@ -134,7 +134,16 @@ impl Reader {
     pub(super) async fn catch_up(&mut self) -> Vec<LoggedEntry> {
         self.try_catch_up().await.unwrap_or_else(|reason| {
             panic!(
-                "the cursor expired ({reason}), though nothing was lost: it must be read on from"
+                "P1: expected to read on, since nothing was lost, and found that the cursor expired ({reason})"
+            )
+        })
+    }
+
+    /// Reads one page and moves on, where nothing was lost.
+    pub(super) async fn goes_on(&mut self) -> Seen {
+        self.page().await.unwrap_or_else(|reason| {
+            panic!(
+                "P1: expected to read on, since nothing was lost, and found that the cursor expired ({reason})"
             )
         })
     }
@@ -161,7 +170,7 @@ impl Reader {
         match self.page().await {
             Err(reason) => reason,
             Ok(seen) => panic!(
-                "P10: {what}, so the cursor must expire; the log read on from it, and returned {} entries, {}",
+                "P10: {what}: expected the cursor to expire, and found that the log read on from it, {} entries, {}",
                 seen.entries.len(),
                 if seen.complete.is_some() {
                     "complete"
@@ -175,5 +184,7 @@ impl Reader {
 
 /// A cursor at the head.
 pub(super) async fn head(log: &SharedLog) -> Cursor {
-    log.head().await.expect("head must succeed")
+    log.head()
+        .await
+        .expect("expected head to succeed, and it failed")
 }

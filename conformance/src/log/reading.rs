@@ -6,7 +6,7 @@ use invalidation_core::{Cursor, GapReason};
 
 use super::{
     LogHarness,
-    entries::{assert_exactly, assert_in_order, key, numbered},
+    entries::{assert_exactly, assert_in_order, assert_same, key, numbered},
     reader::{Reader, head},
     stage::Stage,
 };
@@ -90,11 +90,8 @@ pub(crate) async fn an_unreadable_cursor_expires(
     for bytes in bad {
         let mut reader = Reader::at(stage.log.clone(), Cursor::from_bytes(bytes));
         let reason = reader.expects_expired("the cursor is no cursor").await;
-        assert_eq!(
-            reason,
-            GapReason::CursorUnreadable,
-            "P10: the gap's reason is named"
-        );
+        let rule = "P10: the gap's reason is named";
+        assert_same(rule, GapReason::CursorUnreadable, reason);
         let entry = key("after");
         stage.append(std::slice::from_ref(&entry)).await;
         let rule = "after a gap the reader goes on from the cursor it was given";

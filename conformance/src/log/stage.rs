@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use invalidation_core::{Entry, Position, SharedLog};
 
-use super::{BusinessTransaction, LogHarness, LogSpace, reader::Reader};
+use super::{BusinessTransaction, LogHarness, LogSpace, entries::assert_same, reader::Reader};
 use crate::{Disruption, Unable};
 
 pub(super) struct Stage {
@@ -15,9 +15,15 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) async fn fresh(harness: &Arc<dyn LogHarness>) -> Result<Self, Unable> {
-        let space: Arc<dyn LogSpace> = harness.fresh().await?.into();
+        Self::of(harness.fresh().await?.into()).await
+    }
+
+    /// The one in this space, which is fresh.
+    pub(super) async fn of(space: Arc<dyn LogSpace>) -> Result<Self, Unable> {
         let log = space.connect().await?;
-        log.install().await.expect("install must succeed");
+        log.install()
+            .await
+            .expect("expected install to succeed, and it failed");
         Ok(Self { space, log })
     }
 
@@ -26,7 +32,7 @@ impl Stage {
         let log = self.space.connect().await?;
         log.install()
             .await
-            .expect("install must succeed on a log that another node installed");
+            .expect("expected install to succeed where another node installed, and it failed");
         Ok(log)
     }
 
@@ -53,11 +59,9 @@ impl Stage {
 
 /// Appends, and asserts that there is a position for each entry.
 pub(super) async fn append(log: &SharedLog, entries: &[Entry]) -> Vec<Position> {
-    let positions = log.append(entries).await.expect("an append must succeed");
-    assert_eq!(
-        positions.len(),
-        entries.len(),
-        "append must give one position for each entry"
-    );
+    let positions = log.append(entries).await;
+    let positions = positions.expect("expected an append to succeed, and it failed");
+    let rule = "append gives one position for each entry";
+    assert_same(rule, entries.len(), positions.len());
     positions
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     BusinessTransaction, LogHarness,
-    entries::{assert_exactly, assert_in_order, key, numbered},
+    entries::{assert_exactly, assert_in_order, assert_same, key, numbered},
     reader::{Reader, head},
     stage::Stage,
 };
@@ -49,11 +49,8 @@ pub(crate) async fn an_entry_shares_the_fate_of_its_transaction(
             }
         };
         let row = stage.space.row(&name).await?;
-        assert_eq!(
-            row.is_some(),
-            is_there,
-            "the row exists exactly if its transaction committed"
-        );
+        let rule = "P2: the row exists exactly if its transaction committed";
+        assert_same(rule, is_there, row.is_some());
         found.extend(reader.catch_up().await);
     }
     let rule = "P2: the entries of committed transactions, and no others";
@@ -99,19 +96,18 @@ pub(crate) async fn row_and_entry_become_visible_together(
         read += reader.catch_up().await.len();
         assert!(
             row.is_none() || read > before,
-            "P3: row {before} was committed before a complete read began, which did not return its entry"
+            "P3: expected the entry of row {before}, which was committed before a complete read began, and found none"
         );
         for number in before..read {
             let row = stage.space.row(&number.to_string()).await?;
             assert!(
                 row.is_some(),
-                "P2: entry {number} was read, and its row is not committed"
+                "P2: expected row {number} to be committed when its entry is read, and found that it is not"
             );
         }
         assert!(
             !finished || read == ROUNDS,
-            "P1: {} entries of transactions that committed before a complete read began were not read",
-            ROUNDS - read
+            "P1: expected the entries of {ROUNDS} transactions that committed before a complete read began, and found {read}"
         );
     }
     writer.await.expect("every transaction commits");
@@ -303,7 +299,7 @@ pub(crate) async fn a_joined_entry_keeps_its_position(
     let found = reader.catch_up().await;
     assert_in_order("P1: the transaction's entries are read", &entries, &found);
     let read: Vec<_> = found.into_iter().map(|logged| logged.position).collect();
-    assert_eq!(read, told, "the positions told are those that are read");
+    assert_same("P2: the positions told are those that are read", told, read);
     Ok(())
 }
 
@@ -325,7 +321,8 @@ pub(crate) async fn the_statement_appends_for_any_driver(
         let rows = transaction
             .execute(&statement.sql, &statement.parameter)
             .await?;
-        assert_eq!(rows, statement.rows, "it inserts as many rows as it says");
+        let rule = "P2: the statement inserts as many rows as it says";
+        assert_same(rule, statement.rows, rows);
         if commits {
             transaction.commit().await.expect("commits");
         } else {
@@ -357,10 +354,7 @@ pub(super) async fn join(
 ) -> Vec<invalidation_core::Position> {
     let positions = transaction.append(entries).await;
     let positions = positions.expect("an append joins the transaction");
-    assert_eq!(
-        positions.len(),
-        entries.len(),
-        "append must give one position for each entry"
-    );
+    let rule = "append gives one position for each entry";
+    assert_same(rule, entries.len(), positions.len());
     positions
 }

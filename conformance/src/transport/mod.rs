@@ -68,6 +68,7 @@ const CASES: &[Case<dyn TransportHarness>] = cases![dyn TransportHarness;
     "contract: errors name their kind" strangers::a_wrong_host_is_unavailable,
     "contract: errors name their kind" strangers::wrong_tls_is_refused,
     "contract: no credential is shown" secrets::no_secret_is_shown,
+    "contract: no credential is logged" secrets::no_secret_is_logged,
     "P10" load::a_cut_link_loses_nothing_silently,
     "P10" load::a_stopped_server_loses_nothing_silently,
     "P10" load::a_restarted_server_loses_nothing_silently,

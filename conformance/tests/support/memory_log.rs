@@ -154,7 +154,7 @@ impl LogSpace for Space {
                 faults.recreate();
                 self.links.lock().set(Way::Open);
             }
-            Disruption::DeleteAll => {
+            Disruption::DeleteAll | Disruption::DeleteNewest => {
                 return Err(Unable::because("nobody but the log can delete its entries"));
             }
             Disruption::Fill => {

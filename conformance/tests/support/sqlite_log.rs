@@ -139,6 +139,13 @@ impl LogSpace for Space {
                 self.replace(&new);
             }
             Disruption::DeleteAll => self.run("DELETE FROM cache_invalidation_log").await,
+            Disruption::DeleteNewest => {
+                let newest = "SELECT max(id) FROM cache_invalidation_log";
+                self.run(&format!(
+                    "DELETE FROM cache_invalidation_log WHERE id = ({newest})"
+                ))
+                .await;
+            }
             Disruption::Fill => {
                 self.run(&format!(
                     "CREATE TABLE filler AS SELECT zeroblob({MAX_PAGES} * 4096) AS room"

@@ -12,6 +12,8 @@ pub enum GapReason {
     IdentityChanged,
     /// The newest entry that was read is no longer there: restored from an older state, or its tail lost.
     WitnessLost,
+    /// Entries that the cursor had not passed are gone, and no purge took them: somebody deleted them by hand.
+    EntriesLost,
     /// The cursor could not be decoded.
     CursorUnreadable,
     /// More entries were waiting than are worth reading one by one.
@@ -39,6 +41,7 @@ impl GapReason {
             Self::Purged => "purged",
             Self::IdentityChanged => "identity_changed",
             Self::WitnessLost => "witness_lost",
+            Self::EntriesLost => "entries_lost",
             Self::CursorUnreadable => "cursor_unreadable",
             Self::Backlog => "backlog",
             Self::LinkLost => "link_lost",

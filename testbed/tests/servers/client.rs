@@ -1,4 +1,4 @@
-//! Servers' own command-line clients, and Redis by hand.
+//! Servers' own command-line clients, and Redis and NATS by hand.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -49,6 +49,27 @@ pub(crate) fn redis(address: SocketAddr, command: &str) -> Result<String, Failed
     let mut answer = [0; 512];
     let length = stream.read(&mut answer)?;
     Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
+}
+
+/// What a NATS answers to one request, over a connection of its own.
+pub(crate) fn nats(address: SocketAddr, subject: &str, payload: &str) -> Result<String, Failed> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let length = payload.len();
+    write!(
+        stream,
+        "CONNECT {{\"verbose\":false}}\r\nSUB answer 1\r\nPUB {subject} answer {length}\r\n{payload}\r\n"
+    )?;
+    let mut lines = BufReader::new(stream).lines();
+    loop {
+        let line = lines.next().ok_or("it closed the connection")??;
+        if line.starts_with("MSG answer ") {
+            return Ok(lines.next().ok_or("an answer without a payload")??);
+        }
+        if line.starts_with("-ERR") {
+            return Err(line.into());
+        }
+    }
 }
 
 /// A psql that stays connected.

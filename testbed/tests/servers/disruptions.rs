@@ -52,6 +52,11 @@ pub(crate) fn trials() -> Vec<Trial> {
         pools_transactions,
     ));
     trials.push(trial("mariadb::lets_root_in", with_mariadb, lets_root_in));
+    trials.push(trial(
+        "nats::keeps_its_streams",
+        || Server::start(Backend::Nats),
+        keeps_streams,
+    ));
     trials
 }
 
@@ -160,6 +165,32 @@ fn keeps_commits(server: Server) -> Result<(), Failed> {
     server.restart()?;
     let found = client::psql(server.address(), "select n from t")?;
     ensure(found == "42", format!("found {found:?}"))
+}
+
+/// JetStream stores its streams in the server's folder: they are there again after a kill, and go on.
+fn keeps_streams(server: Server) -> Result<(), Failed> {
+    let ask = |subject: &str, payload: &str, expected: &str| {
+        let answer = client::nats(server.address(), subject, payload)?;
+        ensure(
+            answer.contains(expected) && !answer.contains("\"error\""),
+            format!("{subject} answered {answer}, without {expected}"),
+        )
+    };
+    let address = server.address();
+    let stream = r#"{"name":"kept","subjects":["kept.*"],"storage":"file"}"#;
+    ask("$JS.API.STREAM.CREATE.kept", stream, r#""name":"kept""#)?;
+    for (message, sequence) in [("one", r#""seq":1"#), ("two", r#""seq":2"#)] {
+        ask("kept.here", message, sequence)?;
+    }
+    server.kill()?;
+    server.restart()?;
+    ensure(server.address() == address, "it moved to another port")?;
+    // In base64.
+    for (message, data) in [(r#"{"seq":1}"#, "b25l"), (r#"{"seq":2}"#, "dHdv")] {
+        let data = format!(r#""data":"{data}""#);
+        ask("$JS.API.STREAM.MSG.GET.kept", message, &data)?;
+    }
+    ask("kept.here", "three", r#""seq":3"#)
 }
 
 /// Two sessions that are idle outside a transaction share one server connection.

@@ -2,15 +2,17 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use async_trait::async_trait;
-use invalidation_conformance::{BusinessTransaction, Disruption, LogHarness, LogSpace, Unable};
+use invalidation_conformance::{
+    BusinessTransaction, Disruption, LogHarness, LogSpace, Stranger, Unable,
+};
 use invalidation_core::{Entry, Error, Position, SharedLog};
 use parking_lot::Mutex;
 
-use super::{Mistake, SECRET, Server, Store, ToyLog};
+use super::{Mistake, Server, Store, ToyLog, User};
 
 /// Makes toy logs with this mistake.
 pub(crate) struct ToyLogs(pub(crate) Option<Mistake>);
@@ -30,7 +32,10 @@ impl LogHarness for ToyLogs {
                 down: AtomicBool::new(false),
                 closed: AtomicBool::new(false),
                 silent: AtomicBool::new(false),
+                installed: AtomicBool::new(false),
                 locked: AtomicBool::new(false),
+                appending: AtomicUsize::new(0),
+                password: format!("horse-{:x}", rand::random::<u64>()),
                 statements: Mutex::new(Vec::new()),
             }),
             snapshot: Mutex::new(None),
@@ -46,11 +51,20 @@ struct Space {
 #[async_trait]
 impl LogSpace for Space {
     async fn connect(&self) -> Result<SharedLog, Unable> {
-        Ok(Arc::new(ToyLog::new(&self.server, true)))
+        Ok(Arc::new(ToyLog::new(&self.server, User::Writer)))
     }
 
     async fn connect_without_rights(&self) -> Result<SharedLog, Unable> {
-        Ok(Arc::new(ToyLog::new(&self.server, false)))
+        Ok(Arc::new(ToyLog::new(&self.server, User::Reader)))
+    }
+
+    async fn stranger(&self, stranger: Stranger) -> Result<Result<SharedLog, Error>, Unable> {
+        let user = match stranger {
+            Stranger::WrongSecret => User::Refused,
+            Stranger::WrongHost => User::Lost,
+            other => return Err(Unable::because(format!("a toy has no {other:?}"))),
+        };
+        Ok(Ok(Arc::new(ToyLog::new(&self.server, user))))
     }
 
     async fn begin(&self) -> Result<Box<dyn BusinessTransaction>, Unable> {
@@ -87,6 +101,9 @@ impl LogSpace for Space {
                 server.silent.store(true, Ordering::SeqCst)
             }
             Disruption::Restart | Disruption::Resume | Disruption::Heal => {
+                if server.has(Mistake::ExpiresAfterSilence) {
+                    store.change_identity();
+                }
                 server.down.store(false, Ordering::SeqCst);
                 server.silent.store(false, Ordering::SeqCst);
             }
@@ -101,6 +118,7 @@ impl LogSpace for Space {
             }
             Disruption::Recreate => *store = Store::new(server.mistake),
             Disruption::DeleteAll => store.delete_all(),
+            Disruption::DeleteNewest => store.delete_newest(),
             Disruption::FailOver => {
                 store.lose_the_last();
                 if !server.has(Mistake::FailsOverSilently) {
@@ -113,7 +131,7 @@ impl LogSpace for Space {
     }
 
     fn secrets(&self) -> Vec<String> {
-        vec![SECRET.to_owned()]
+        vec![self.server.password.clone()]
     }
 }
 

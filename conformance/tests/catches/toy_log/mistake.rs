@@ -63,6 +63,8 @@ pub(crate) enum Mistake {
     PositionsDiffer,
     /// Each install begins anew.
     InstallBeginsAnew,
+    /// Who installs finds that somebody else did, and fails.
+    InstallsOnce,
     /// A user without rights is told that the backend is away, to be asked again for ever.
     DeniedIsUnavailable,
     /// Closing one handle closes all.
@@ -93,4 +95,18 @@ pub(crate) enum Mistake {
     StatementOutsideTransaction,
     /// `Debug` shows how the log is reached, with the password.
     ShowsTheSecret,
+    /// So do log lines.
+    LogsTheSecret,
+    /// So does the cause of an error when the server does not answer.
+    ErrorCarriesTheSecret,
+    /// So does the refusal of a password.
+    RefusalRepeatsTheSecret,
+    /// Rows that were deleted by hand are not missed.
+    BelievesWhatIsThere,
+    /// A link that was silent for a while is another log.
+    ExpiresAfterSilence,
+    /// Of callers that share a statement the first alone is appended.
+    GroupsForgetEntries,
+    /// A user who may not read sees no rows, as under row-level security.
+    EmptyWithoutRights,
 }

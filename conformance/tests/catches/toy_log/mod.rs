@@ -1,14 +1,16 @@
 //! A small log that is honest, or makes one [`Mistake`].
 
+mod caught;
 mod harness;
 mod mistake;
+mod reading;
 mod store;
 
 use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -20,12 +22,11 @@ use invalidation_core::{
 };
 use parking_lot::Mutex;
 
+pub(crate) use caught::CAUGHT;
 pub(crate) use harness::ToyLogs;
 pub(crate) use mistake::Mistake;
-use store::{Store, is_readable};
-
-/// The password that the toy is reached with.
-const SECRET: &str = "correct-horse";
+use reading::is_readable;
+use store::Store;
 
 /// What all handles share.
 struct Server {
@@ -38,8 +39,13 @@ struct Server {
     /// It does not answer.
     silent: AtomicBool,
     closed: AtomicBool,
+    installed: AtomicBool,
     /// Left behind by a call that was dropped.
     locked: AtomicBool,
+    /// How many callers append.
+    appending: AtomicUsize,
+    /// What it is reached with, by everybody.
+    password: String,
     /// The entries of statements, by their parameters.
     statements: Mutex<Vec<Vec<Entry>>>,
 }
@@ -47,9 +53,20 @@ struct Server {
 /// One node's handle.
 struct ToyLog {
     server: Arc<Server>,
-    /// Whether its user may write.
-    may_write: bool,
+    user: User,
     closed: AtomicBool,
+}
+
+/// Who a handle is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum User {
+    Writer,
+    /// May read alone.
+    Reader,
+    /// Whose password is refused.
+    Refused,
+    /// Who was given an address where nobody listens.
+    Lost,
 }
 
 impl Server {
@@ -68,10 +85,10 @@ impl Server {
 }
 
 impl ToyLog {
-    fn new(server: &Arc<Server>, may_write: bool) -> Self {
+    fn new(server: &Arc<Server>, user: User) -> Self {
         Self {
             server: Arc::clone(server),
-            may_write,
+            user,
             closed: AtomicBool::new(false),
         }
     }
@@ -83,10 +100,19 @@ impl ToyLog {
         if self.is_closed() && !(operation == "append" && goes_on) {
             return fail(ErrorKind::Closed, "it was closed: open another");
         }
-        if self.server.down.load(Ordering::SeqCst) {
-            return fail(ErrorKind::Unavailable, "it is down: wait until it is back");
+        if self.server.down.load(Ordering::SeqCst) || self.user == User::Lost {
+            let url = self.url(Mistake::ErrorCarriesTheSecret);
+            return fail(ErrorKind::Unavailable, "it is down: wait until it is back")
+                .map_err(|e| e.with_source(format!("{url} does not answer")));
         }
-        if writes && !self.may_write {
+        if self.user == User::Refused {
+            let url = self.url(Mistake::RefusalRepeatsTheSecret);
+            return fail(ErrorKind::Denied, "give it another password")
+                .map_err(|e| e.with_source(format!("{url} lets nobody in")));
+        }
+        let url = self.url(Mistake::LogsTheSecret);
+        tracing::debug!(url, operation, "connected");
+        if writes && self.user != User::Writer {
             let unavailable = self.server.has(Mistake::DeniedIsUnavailable);
             let kind = if unavailable {
                 ErrorKind::Unavailable
@@ -96,6 +122,13 @@ impl ToyLog {
             return fail(kind, "give this user the right to write");
         }
         Ok(())
+    }
+
+    /// How it is reached; with the password, by mistake.
+    fn url(&self, wrongly: Mistake) -> String {
+        let shown = self.server.has(wrongly);
+        let password = if shown { &self.server.password } else { "…" };
+        format!("toy://user:{password}@here")
     }
 
     fn is_closed(&self) -> bool {
@@ -120,6 +153,14 @@ impl ToyLog {
             self.server.locked.store(false, Ordering::SeqCst);
         }
         Ok(())
+    }
+
+    /// Whether others append at the same time, and began before.
+    async fn is_one_of_many(&self) -> bool {
+        let others = self.server.appending.fetch_add(1, Ordering::SeqCst);
+        tokio::task::yield_now().await;
+        self.server.appending.fetch_sub(1, Ordering::SeqCst);
+        others > 0
     }
 
     /// The entries, as they come to be stored.
@@ -155,6 +196,11 @@ impl InvalidationLog for ToyLog {
         if self.server.has(Mistake::InstallBeginsAnew) {
             *self.server.store.lock() = Store::new(self.server.mistake);
         }
+        let again = self.server.installed.swap(true, Ordering::SeqCst);
+        if again && self.server.has(Mistake::InstallsOnce) {
+            let what = "table log already exists";
+            return Err(Error::new(ErrorKind::Other, "toy", "install", what));
+        }
         Ok(())
     }
 
@@ -186,6 +232,11 @@ impl InvalidationLog for ToyLog {
         }
         if self.server.has(Mistake::PositionForNothing) && entries.is_empty() {
             return Ok(vec![self.server.store.lock().position(0)]);
+        }
+        if self.server.has(Mistake::GroupsForgetEntries) && self.is_one_of_many().await {
+            let mut forgotten = self.server.store.lock().clone();
+            let transaction = forgotten.begin();
+            return Ok(forgotten.append(transaction, &entries));
         }
         if self.server.has(Mistake::AppendsOneByOne) {
             let mut positions = Vec::new();
@@ -224,6 +275,13 @@ impl InvalidationLog for ToyLog {
         self.check("read", false)?;
         self.answer().await;
         self.hold_lock("read").await?;
+        if self.user == User::Reader && self.server.has(Mistake::EmptyWithoutRights) {
+            return Ok(Page::Entries {
+                entries: Vec::new(),
+                next: request.after.clone(),
+                complete: Completeness::AsOf(request.started),
+            });
+        }
         if self.server.has(Mistake::RefusesUnreadableCursors) && !is_readable(request.after) {
             return Err(Error::new(
                 ErrorKind::Invalid,
@@ -285,8 +343,6 @@ impl InvalidationLog for ToyLog {
 
 impl fmt::Debug for ToyLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = self.server.has(Mistake::ShowsTheSecret);
-        let password = if shown { SECRET } else { "…" };
-        write!(f, "ToyLog(toy://user:{password}@here)")
+        write!(f, "ToyLog({})", self.url(Mistake::ShowsTheSecret))
     }
 }

@@ -186,6 +186,11 @@ pub(super) const CAUGHT: &[Caught] = &[
         "no_secret_is_shown",
         &["expected no secret", "signed with <the secret>"],
     ),
+    (
+        Mistake::LogsItsSecret,
+        "no_secret_is_logged",
+        &["expected no secret", "secret=<the secret>"],
+    ),
     // What breaks.
     (
         Mistake::ReconnectsSilently,

@@ -24,7 +24,13 @@ use super::{
 pub(super) const BUFFER: usize = 256;
 /// The largest frame that is declared.
 pub(super) const MAX_FRAME: usize = 64 << 10;
-const SECRET: &str = "what only members know";
+/// Another one for the one that logs it, since honest ones run at the same time.
+fn secret(mistake: Option<Mistake>) -> &'static str {
+    match mistake {
+        Some(Mistake::LogsItsSecret) => "what everybody will know",
+        _ => "what only members know",
+    }
+}
 
 /// Makes them on a hub for each cluster.
 #[derive(Debug)]
@@ -92,7 +98,7 @@ fn make(hub: &MemoryHub, net: &Arc<Net>, mistake: Option<Mistake>) -> (Member, L
         line: net.add(id),
     };
     let (net, line) = (Arc::clone(net), Arc::clone(&link.line));
-    let transport = Wrong::new(inner, mistake, SECRET, net, line);
+    let transport = Wrong::new(inner, mistake, secret(mistake), net, line);
     transport.bind(id);
     let transport = Arc::new(transport);
     (Member { id, transport }, link)
@@ -207,6 +213,6 @@ impl TransportCluster for Cluster {
     }
 
     fn secrets(&self) -> Vec<String> {
-        vec![SECRET.to_owned()]
+        vec![secret(self.mistake).to_owned()]
     }
 }

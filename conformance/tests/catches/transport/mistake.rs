@@ -43,6 +43,7 @@ pub(super) enum Mistake {
     TrustsAnyCertificate,
     ShowsItsSecret,
     ShowsItsSecretInErrors,
+    LogsItsSecret,
     ReconnectsSilently,
     /// A goodbye of the server it takes for no loss.
     TakesAStopForNothing,

@@ -230,6 +230,9 @@ impl CacheInvalidationTransport for Wrong {
 
     async fn subscribe(&self) -> Result<Subscription, Error> {
         self.check_open("subscribe")?;
+        if self.makes(Mistake::LogsItsSecret) {
+            tracing::trace!(secret = self.secret, "subscribing");
+        }
         let again = self.subscribed.swap(true, Ordering::SeqCst);
         if again && self.makes(Mistake::SubscribesOnce) {
             let message = "there is a subscription already";
