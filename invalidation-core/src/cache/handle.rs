@@ -21,8 +21,8 @@ use crate::{
 ///
 /// Cheap to clone; clones share one cache. Values are cloned out, under a lock that the readers of a part of
 /// the keys share, so large ones belong into an `Arc`; `Clone` of values, and `Eq` and `Hash` of keys, must not
-/// call the cache. Every method may be called concurrently, and every future is cancel-safe: who waited for a load that was
-/// cancelled takes it over.
+/// call the cache. Every method may be called concurrently, and every future is cancel-safe: who waited for a
+/// load that was cancelled takes it over.
 ///
 /// Reads that miss use timers of Tokio, so they are awaited inside a Tokio runtime.
 pub struct Cache<K: Send, V: Send + Sync> {
