@@ -97,7 +97,7 @@ fn a_new_hot_set_displaces_the_old_one() {
     }
 }
 
-/// What is no longer served makes room before anything else does.
+/// What is no longer served makes room wherever it is met, however often it was used.
 #[test]
 fn what_is_dead_goes_first() {
     let store = store(200);
