@@ -4,6 +4,7 @@
 
 mod bed;
 mod crash;
+mod functions;
 mod installing;
 mod pooler;
 mod purging;
@@ -18,6 +19,7 @@ use libtest_mimic::Arguments;
 fn main() -> ExitCode {
     let trials = [
         crash::trials(),
+        functions::trials(),
         installing::trials(),
         pooler::trials(),
         purging::trials(),
