@@ -1,8 +1,8 @@
 //! Invalidations from any language: functions and triggers.
 
-use invalidation_core::{Entry, Invalidation, InvalidationLog, Scope};
+use invalidation_core::{CacheName, Entry, ErrorKind, Invalidation, InvalidationLog, Scope};
 use invalidation_testbed::Server;
-use invalidation_transport_pg::PgLog;
+use invalidation_transport_pg::{Attach, PgLog};
 use libtest_mimic::Trial;
 use sqlx::PgConnection;
 
@@ -40,6 +40,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         ),
         bed::trial("P11_bulk_changes_clear", bed::shared, |server| async {
             bulk_changes_clear(server).await;
+        }),
+        bed::trial("what_is_attached_is_listed", bed::shared, |server| async {
+            what_is_attached_is_listed(server).await;
         }),
         bed::trial("partitions_are_attached_too", bed::shared, |server| async {
             partitions_are_attached_too(server).await;
@@ -302,4 +305,59 @@ async fn partitions_are_attached_too(server: &Server) {
         .told("SELECT cache_invalidation.detach('t', 'c')")
         .await;
     assert_eq!(scene.told("DELETE FROM low; DELETE FROM t").await, [""; 0]);
+}
+
+/// Contract: attaching from Rust is the same; what is attached is listed, and whether its triggers are there.
+async fn what_is_attached_is_listed(server: &Server) {
+    let mut scene = Scene::new(server).await;
+    // A column whose name in braces must not be taken for anything else.
+    let table = "CREATE TABLE \"It's\" (s int, org uuid)";
+    run(&mut scene.client, table).await;
+    let users = CacheName::new("it's").unwrap();
+    let rule = Attach::to(users.clone()).key("{s}").tag(r"o'\:{org}");
+    assert!(scene.log.attach("\"It's\"", &rule).await.unwrap());
+    assert!(
+        !scene.log.attach("\"It's\"", &rule).await.unwrap(),
+        "idempotent"
+    );
+    let told = scene
+        .told("INSERT INTO \"It's\" VALUES (1, '00000000-0000-0000-0000-000000000001')")
+        .await;
+    let expected = [
+        "clear it's",
+        "it's keys 1",
+        r"it's tags o'\:00000000-0000-0000-0000-000000000001",
+    ];
+    assert_eq!(told, expected);
+    let listed = scene.log.attached().await.unwrap();
+    assert_eq!(listed.len(), 1);
+    assert_eq!(
+        (&*listed[0].table, &listed[0].attach, listed[0].active),
+        ("\"It's\"", &rule, true)
+    );
+    run(
+        &mut scene.client,
+        "ALTER TABLE \"It's\" DISABLE TRIGGER USER",
+    )
+    .await;
+    assert!(!scene.log.attached().await.unwrap()[0].active);
+    assert!(
+        scene.log.attach("\"It's\"", &rule).await.unwrap(),
+        "made anew"
+    );
+    for (table, rule) in [
+        ("nope", &rule),
+        ("\"It's\"", &Attach::to(users.clone()).key("{nope}")),
+    ] {
+        let e = scene.log.attach(table, rule).await.unwrap_err();
+        assert_eq!(e.kind, ErrorKind::Invalid, "{e}");
+        assert!(e.message.contains("nope"), "{e}");
+    }
+    assert!(
+        scene.log.attached().await.unwrap()[0].active,
+        "what was refused changed nothing"
+    );
+    assert!(scene.log.detach("\"It's\"", &users).await.unwrap());
+    assert!(!scene.log.detach("\"It's\"", &users).await.unwrap());
+    assert_eq!(scene.log.attached().await.unwrap(), []);
 }
