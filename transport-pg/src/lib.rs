@@ -63,8 +63,13 @@
 //! # Limits
 //! - Reads go to the primary; a standby is refused. An old primary that nobody fenced is not told from the new one.
 //! - `fsync` off, or `synchronous_commit` off, takes acknowledged appends back in a crash. Readers are told.
+//!
+//! # The fast path
+//! [`PgTransport`] carries frames by `LISTEN` and `NOTIFY`.
 
 mod error;
 mod log;
+mod transport;
 
 pub use log::{Attach, Attached, PgLog, PgLogBuilder, Pooling};
+pub use transport::{PgTransport, PgTransportBuilder};
