@@ -69,22 +69,18 @@ pub(super) fn parse(log: &Table<'_>, has_transport: bool) -> Option<LogChoice> {
         Ok((scheme, rest.to_owned()))
     })?;
     let sqlite = log.table("sqlite", Some(&schema::SQLITE));
-    if !matches!(scheme, Scheme::Sqlite) {
-        if sqlite.is_some() {
-            log.refuse("sqlite", "is for a log whose url begins with `sqlite:`");
-        }
-    }
     let postgres = log.table("postgres", Some(&schema::POSTGRES));
+    if !matches!(scheme, Scheme::Sqlite) && sqlite.is_some() {
+        log.refuse("sqlite", "is for a log whose url begins with `sqlite:`");
+    }
     if !matches!(scheme, Scheme::Postgres) && postgres.is_some() {
         log.refuse("postgres", "is for a log whose url begins with `postgres:`");
     }
-    if matches!(scheme, Scheme::Memory | Scheme::None) {
-        if !rest.is_empty() {
-            log.refuse(
-                "url",
-                "nothing may stand behind the colon of `memory:` and `none:`",
-            );
-        }
+    if matches!(scheme, Scheme::Memory | Scheme::None) && !rest.is_empty() {
+        log.refuse(
+            "url",
+            "nothing may stand behind the colon of `memory:` and `none:`",
+        );
     }
     match scheme {
         Scheme::Memory if has_transport => {

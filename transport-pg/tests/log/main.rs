@@ -10,6 +10,7 @@ mod pooler;
 mod purging;
 mod series;
 mod standby;
+mod stress;
 mod transactions;
 
 use std::process::ExitCode;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         purging::trials(),
         series::trials(),
         standby::trials(),
+        stress::trials(),
         transactions::trials(),
     ];
     libtest_mimic::run(
