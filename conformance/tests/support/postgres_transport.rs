@@ -27,7 +27,9 @@ use tokio::{
 const USER: &str = "member";
 const PASSWORD: &str = "the-password-of-the-members";
 const ANOTHER: &str = "the-password-of-a-stranger";
-const PUBLISH_TIMEOUT: Duration = Duration::from_secs(2);
+/// Long enough for a busy machine, as is the next.
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
+const NOTICES_LOSS_WITHIN: Duration = Duration::from_secs(6);
 /// For how long frames are refused after the server refused a connection.
 const LONGEST_WAIT: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -107,6 +109,7 @@ fn builder(cluster: &str, url: &str) -> PgTransportBuilder {
     PgTransport::builder(cluster)
         .url(url)
         .publish_timeout(PUBLISH_TIMEOUT)
+        .notices_loss_within(NOTICES_LOSS_WITHIN)
         .reconnect_wait(Duration::from_millis(10), LONGEST_WAIT)
 }
 
@@ -143,7 +146,17 @@ impl Cluster {
         blocking(move || change(&link)).await;
     }
 
-    async fn server(&self, change: impl FnOnce(&Server) -> Result<(), Error> + Send + 'static) {
+    async fn down(&self, breaks: fn(&Server) -> Result<(), Error>) {
+        self.is_down.store(true, Ordering::SeqCst);
+        self.server(breaks).await;
+    }
+
+    async fn up(&self, mends: fn(&Server) -> Result<(), Error>) {
+        self.server(mends).await;
+        self.is_down.store(false, Ordering::SeqCst);
+    }
+
+    async fn server(&self, change: fn(&Server) -> Result<(), Error>) {
         let server = Arc::clone(&self.server);
         blocking(move || change(&server))
             .await
@@ -196,32 +209,16 @@ impl TransportCluster for Cluster {
     }
 
     async fn disrupt(&self, of: usize, disruption: Disruption) -> Result<(), Unable> {
-        let (down, up) = (true, false);
         match disruption {
             Disruption::Cut => self.link(of, Proxy::cut).await,
             Disruption::BlackHole => self.link(of, Proxy::black_hole).await,
             Disruption::Delay(late) => self.link(of, move |link| link.delay(late)).await,
             Disruption::Heal => self.link(of, Proxy::heal).await,
-            Disruption::Stop => {
-                self.is_down.store(down, Ordering::SeqCst);
-                self.server(Server::stop).await;
-            }
-            Disruption::Kill => {
-                self.is_down.store(down, Ordering::SeqCst);
-                self.server(Server::kill).await;
-            }
-            Disruption::Pause => {
-                self.is_down.store(down, Ordering::SeqCst);
-                self.server(Server::pause).await;
-            }
-            Disruption::Restart => {
-                self.server(Server::restart).await;
-                self.is_down.store(up, Ordering::SeqCst);
-            }
-            Disruption::Resume => {
-                self.server(Server::resume).await;
-                self.is_down.store(up, Ordering::SeqCst);
-            }
+            Disruption::Stop => self.down(Server::stop).await,
+            Disruption::Kill => self.down(Server::kill).await,
+            Disruption::Pause => self.down(Server::pause).await,
+            Disruption::Restart => self.up(Server::restart).await,
+            Disruption::Resume => self.up(Server::resume).await,
             _ => {
                 return Err(Unable::because(
                     "the server keeps nothing of what a transport sends",

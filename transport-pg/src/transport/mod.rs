@@ -45,13 +45,13 @@ pub use builder::PgTransportBuilder;
 /// # Delivery semantics
 /// - **At most once, one attempt.** A frame is one notification, sent after the business transaction on a connection of
 ///   the transport's own: `NOTIFY` within a transaction takes a lock that every notifying commit of the server waits
-///   for. What waits while a statement is under way goes in the next one, in order. A frame whose time is over before
+///   for. What waits while others are under way goes together in the next transaction, in order. A frame whose time is over before
 ///   it is sent is dropped.
 /// - **Outcomes.** `Ok`: the server has it for everybody who listens; nothing is known of each node, and nothing is
 ///   acknowledged. `TimedOut`: it may or may not have been sent. Any other error: it was not, unless the link was lost
 ///   before the answer came. After a refused connection frames fail at once for a while.
 /// - **Live.** A subscription is returned once a notification from another connection has come over it. Behind a pooler
-///   that shares sessions `LISTEN` succeeds and nothing ever comes: that is [`ErrorKind::Invalid`], with what to change.
+///   that shares sessions `LISTEN` succeeds and nothing ever comes: that is [`Invalid`](ErrorKind::Invalid), with what to change.
 /// - **Loss.** A link that ended, or answers nothing in time, ends the subscription with an error. It never connects
 ///   again by itself.
 /// - **Overflow** of the subscription's buffer drops the frame and yields

@@ -1,4 +1,4 @@
-//! What is sent: one task owns the connection, and sends all that waits in one statement.
+//! What is sent: one task owns the connection, and sends all that waits in one message.
 
 use std::{sync::Arc, time::Duration};
 
@@ -173,7 +173,7 @@ struct Sender {
 }
 
 impl Sender {
-    /// Sends these in one statement, without those whose caller has gone or timed out.
+    /// Sends these in one transaction, without those whose caller has gone or timed out.
     async fn send(&mut self, batch: &mut Vec<Waiting>) -> Result<(), Error> {
         const OPERATION: &str = "publish";
         let limit = self.settings.publish_timeout;

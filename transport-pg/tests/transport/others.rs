@@ -68,9 +68,9 @@ async fn any_name_of_a_cluster_serves(postgres: &'static Server) {
         let subscription = subscribe(&node).await;
         heard.push((node, subscription));
     }
-    for at in 0..heard.len() {
-        publish(&heard[at].0, "own").await.unwrap();
-        assert_eq!(hear(&mut heard[at].1).await, "own");
+    for (node, subscription) in &mut heard {
+        publish(node, "own").await.unwrap();
+        assert_eq!(hear(subscription).await, "own");
     }
     for (node, subscription) in &mut heard {
         // Nothing of the others' came in between.

@@ -17,9 +17,9 @@ use crate::stage::{
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial(
-            "what_waits_goes_in_one_statement",
+            "what_waits_goes_together",
             Backend::Postgres,
-            what_waits_goes_in_one_statement,
+            what_waits_goes_together,
         ),
         trial(
             "a_lost_connection_is_told_and_replaced",
@@ -34,8 +34,8 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-/// Equal frames that are published at once share statements, and each of them comes.
-async fn what_waits_goes_in_one_statement(postgres: &'static Server) {
+/// Equal frames that are published at once share transactions, and each of them comes.
+async fn what_waits_goes_together(postgres: &'static Server) {
     const FRAMES: usize = 300;
     let cluster = fresh_cluster();
     let proxy = Proxy::to(postgres.address()).unwrap();
@@ -48,15 +48,15 @@ async fn what_waits_goes_in_one_statement(postgres: &'static Server) {
     for published in join_all(publishing).await {
         published.unwrap();
     }
-    let mut statements = 0;
+    let mut transactions = 0;
     for _ in 0..FRAMES {
         let notification = within("a notification", listener.recv()).await.unwrap();
-        // The first of each statement.
-        statements += usize::from(notification.payload().starts_with("100"));
+        // The first of each transaction.
+        transactions += usize::from(notification.payload().starts_with("100"));
     }
     assert!(
-        statements < FRAMES / 10,
-        "expected {FRAMES} frames in a few statements, and they took {statements}"
+        transactions < FRAMES / 10,
+        "expected {FRAMES} frames in a few transactions, and they took {transactions}"
     );
 }
 

@@ -45,6 +45,8 @@ pub(crate) fn fresh_cluster() -> String {
 pub(crate) fn builder(cluster: &str, url: &str) -> PgTransportBuilder {
     PgTransport::builder(cluster)
         .url(url)
+        .publish_timeout(Duration::from_secs(5))
+        .notices_loss_within(Duration::from_secs(6))
         .reconnect_wait(Duration::from_millis(1), Duration::from_millis(1))
 }
 
