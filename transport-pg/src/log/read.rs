@@ -25,7 +25,8 @@ use crate::error::{error, from_sqlx};
 /// `$11` behind which place; `$12` how many rows, `$13` one more, which tells that there are more; `$14` how many
 /// bytes.
 ///
-/// Two ordered, limited branches: an `OR` would walk the index from its start. Of those that were open only what has
+/// Two ordered, limited branches: an `OR` would walk the index from its start. The second stands between `{open}` and
+/// `{/open}`, and is left out where nothing was open, which spares a server that plans each poll anew. Of those that were open only what has
 /// completed is looked up, so that what a long transaction has written is not passed over by each poll. A row
 /// above 16 MiB is not fetched; it widens (`P11`).
 const PAGE: &str = concat!(
@@ -54,7 +55,7 @@ FROM (
                 AND pg_visible_in_snapshot(a.xid, coalesce($6::text::pg_snapshot, pg_current_snapshot()))
             ORDER BY a.xid, a.id LIMIT $13::text::bigint
         )
-        UNION ALL
+        {open}UNION ALL
         (
             SELECT b.xid, b.id, b.nonce, b.cache, b.scope, b.items
             FROM {s}.log AS b
@@ -66,6 +67,7 @@ FROM (
             ORDER BY b.xid, b.id LIMIT $13::text::bigint
         )
         ORDER BY 1, 2 LIMIT $13::text::bigint
+        {/open}
     ) AS r
     WINDOW place AS (ORDER BY r.xid, r.id)
 ) AS p
@@ -92,6 +94,8 @@ const ATTEMPTS: u32 = 3;
 pub(crate) struct Statements {
     schema: SchemaName,
     page: Arc<str>,
+    /// The same where no transaction was open.
+    page_of_none_open: Arc<str>,
     head: Arc<str>,
     /// Which handle this is: see [`Series::handle`].
     handle: u64,
@@ -102,9 +106,12 @@ pub(crate) type Known<T> = (T, Identity);
 
 impl Statements {
     pub(crate) fn new(schema: &SchemaName) -> Self {
+        let (before, rest) = PAGE.split_once("{open}").unwrap_or((PAGE, ""));
+        let (open, after) = rest.split_once("{/open}").unwrap_or((rest, ""));
         Self {
             schema: schema.clone(),
-            page: schema.sql(PAGE).into(),
+            page: schema.sql(&[before, open, after].concat()).into(),
+            page_of_none_open: schema.sql(&[before, after].concat()).into(),
             head: schema.sql(HEAD).into(),
             handle: rand::random(),
         }
@@ -147,9 +154,12 @@ impl Statements {
             Some(&one_more),
             Some(&max_bytes),
         ];
-        let (header, rows) = self
-            .ask(OPERATION, session, &self.page, &parameters)
-            .await?;
+        let sql = if bounds.open == NONE_OPEN {
+            &self.page_of_none_open
+        } else {
+            &self.page
+        };
+        let (header, rows) = self.ask(OPERATION, session, sql, &parameters).await?;
         if let Some(reason) = gap(&header, &mark) {
             return self.expired(session, request, reason).await;
         }
@@ -294,6 +304,9 @@ impl Statements {
         ))
     }
 }
+
+/// An empty array of PostgreSQL.
+const NONE_OPEN: &str = "{}";
 
 /// Where the two branches begin.
 struct Bounds {
