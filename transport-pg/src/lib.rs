@@ -3,11 +3,13 @@
 //!
 //! ```no_run
 //! # async fn demo() -> Result<(), Box<dyn std::error::Error>> {
-//! use invalidation_core::InvalidationLog;
-//! use invalidation_transport_pg::PgLog;
+//! use invalidation_core::{CacheName, InvalidationLog};
+//! use invalidation_transport_pg::{Attach, PgLog};
 //!
 //! let log = PgLog::connect("postgres://app:secret@db/billing").await?;
 //! log.install().await?; // a node does this when it starts
+//! let users = Attach::to(CacheName::new("users")?).key("{id}").tag("org:{org_id}");
+//! log.attach("public.users", &users).await?; // from now on any program's UPDATE invalidates
 //! # Ok(())
 //! # }
 //! ```
@@ -26,9 +28,21 @@
 //! A row counts as old enough to be purged from when it was *visible*, however long its transaction was open.
 //!
 //! # What it makes in the database
-//! A schema, `cache_invalidation` unless told otherwise, with four tables. [`PgLog::install_sql`] and
-//! [`PgLog::grant_sql`] give the SQL for administrators whose programs may not make tables. No superuser is needed. Any
-//! program may append a row to `log` in a transaction of its own:
+//! A schema, `cache_invalidation` unless told otherwise, with five tables, and functions.
+//! [`PgLog::install_sql`] and [`PgLog::grant_sql`] give the SQL for administrators whose programs may not make tables. No
+//! superuser is needed. Any program invalidates in a transaction of its own by a function; none may be executed by
+//! anybody who was not given that:
+//!
+//! ```sql
+//! SELECT cache_invalidation.keys('users', '42', '43');
+//! SELECT cache_invalidation.tags('users', 'org:7');
+//! SELECT cache_invalidation.clear('users');
+//! SELECT cache_invalidation.everything();
+//! SELECT cache_invalidation.attach('public.users', 'users', key => '{id}', tags => '{"org:{org_id}"}');
+//! SELECT cache_invalidation.detach('public.users', 'users');
+//! ```
+//!
+//! or by a row of the table `log`:
 //!
 //! | column | |
 //! | --- | --- |
@@ -37,10 +51,6 @@
 //! | `cache` | the cache's name; NULL with the scope `everything` |
 //! | `scope` | `keys`, `tags`, `all` or `everything` |
 //! | `items` | the keys or tags, as a JSON array of texts |
-//!
-//! ```sql
-//! INSERT INTO cache_invalidation.log (cache, scope, items) VALUES ('users', 'keys', '["42"]');
-//! ```
 //!
 //! A row that cannot be read clears its cache, or everything when not even that is known. Rows are never to be
 //! changed or deleted by hand; readers notice the loss of the greatest one they read.
@@ -61,5 +71,5 @@ mod error;
 mod log;
 mod transport;
 
-pub use log::{PgLog, PgLogBuilder, Pooling};
+pub use log::{Attach, Attached, PgLog, PgLogBuilder, Pooling};
 pub use transport::{PgTransport, PgTransportBuilder};

@@ -134,8 +134,12 @@ pub(crate) async fn readers_beside_purges(
     });
     let purger = stage.node().await?;
     let mut found = Vec::new();
+    // The first read that began after the last append.
+    let mut last = None;
     loop {
-        let finished = writer.is_finished();
+        if writer.is_finished() {
+            last = last.or(Some(reader.next_number()));
+        }
         match reader.page().await {
             // Only a gap allows to leave some out, and then all before it.
             Err(_) => {
@@ -144,7 +148,8 @@ pub(crate) async fn readers_beside_purges(
             }
             Ok(seen) => {
                 found.extend(seen.entries);
-                if finished && seen.complete.is_some() {
+                let complete = seen.complete.map(|as_of| as_of.number());
+                if last.is_some_and(|last| complete >= Some(last)) {
                     break;
                 }
             }

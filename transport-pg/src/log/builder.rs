@@ -83,6 +83,12 @@ impl PgLogBuilder {
         self
     }
 
+    /// The user's password, where the URL does not hold it.
+    pub fn password(mut self, password: &str) -> Self {
+        self.options = self.options.map(|options| options.password(password));
+        self
+    }
+
     /// What stands between this process and the server; [`Pooling::Detect`] by default.
     pub fn pooling(mut self, pooling: Pooling) -> Self {
         self.pooling = pooling;

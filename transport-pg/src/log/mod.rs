@@ -1,6 +1,7 @@
 //! The log itself.
 
 mod append;
+mod attach;
 mod builder;
 mod connection;
 mod cursor;
@@ -34,7 +35,6 @@ use parking_lot::RwLock;
 use sqlx::{PgPool, postgres::PgConnectOptions};
 use tokio::sync::Mutex;
 
-pub use self::builder::{PgLogBuilder, Pooling};
 use self::{
     append::Appender,
     builder::Settings,
@@ -42,6 +42,10 @@ use self::{
     cursor::{Identity, Mark},
     read::Statements,
     schema_name::SchemaName,
+};
+pub use self::{
+    attach::{Attach, Attached},
+    builder::{PgLogBuilder, Pooling},
 };
 use crate::error::{BACKEND, error};
 

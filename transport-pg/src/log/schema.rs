@@ -56,7 +56,9 @@ CREATE TABLE {s}.ticks (
 INSERT INTO {s}.epoch DEFAULT VALUES;
 INSERT INTO {s}.meta (version, home) VALUES (1, ",
     home!(),
-    ");"
+    ");
+",
+    include_str!("functions.sql")
 );
 
 /// The SQL that makes the log, for those whose programs may not: to be run once, in one transaction.
@@ -77,6 +79,16 @@ pub(crate) fn grant_sql(schema: &SchemaName, role: &str) -> String {
         ("SELECT, INSERT, DELETE", "ticks"),
     ] {
         sql.push_str(&format!("GRANT {rights} ON {{s}}.{table} TO {role};\n"));
+    }
+    for function in [
+        "keys(text, VARIADIC text[])",
+        "tags(text, VARIADIC text[])",
+        "clear(text)",
+        "everything()",
+    ] {
+        sql.push_str(&format!(
+            "GRANT EXECUTE ON FUNCTION {{s}}.{function} TO {role};\n"
+        ));
     }
     schema.sql(&sql)
 }

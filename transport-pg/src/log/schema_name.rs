@@ -36,8 +36,13 @@ impl SchemaName {
         &self.0
     }
 
-    /// `template` with this schema, quoted, for each `{s}`.
+    /// The name as SQL.
+    pub(crate) fn quoted(&self) -> String {
+        format!("\"{}\"", self.0)
+    }
+
+    /// `template`, in which nothing of others stands, with this schema for each `{s}`.
     pub(crate) fn sql(&self, template: &str) -> String {
-        template.replace("{s}", &format!("\"{}\"", self.0))
+        template.replace("{s}", &self.quoted())
     }
 }
