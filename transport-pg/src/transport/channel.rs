@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     fn of(cluster: &str) -> Channel {
-        Channel::of(&ClusterName::new(cluster).unwrap())
+        Channel::of(&ClusterName::new(cluster).expect("a name"))
     }
 
     /// A plain name can be read in `pg_listening_channels()`, and any other still gives a name of its own.
