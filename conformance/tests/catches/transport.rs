@@ -105,3 +105,31 @@ fn check(mistake: Option<Mistake>, case: &str) -> Verdict {
         .expect("a runtime");
     runtime.block_on(suite(mistake).check(case))
 }
+
+/// Each of these is wrong, and no case fails.
+#[test]
+fn these_escape() {
+    const ESCAPING: &[Mistake] = &[
+        Mistake::LosesItsBuffer,
+        Mistake::DeafAfterQuiet,
+        Mistake::DoublesAfterReconnect,
+        Mistake::LeaksAConnectionPerSubscription,
+        Mistake::ShowsItsSecretInTheEnd,
+        Mistake::ShowsItsSecretAsPeer,
+        Mistake::SubscribesTheRefused,
+        Mistake::RefusesSlowly,
+    ];
+    for &mistake in ESCAPING {
+        let suite = suite(None);
+        let cases: Vec<_> = names(&suite).collect();
+        let found = std::sync::Mutex::new(Vec::new());
+        all(&cases, |case| {
+            match check(Some(mistake), case) {
+                Verdict::Passed => {}
+                other => found.lock().unwrap().push(format!("{case}: {other:?}")),
+            }
+            None
+        });
+        eprintln!("{mistake:?}: not passed {:#?}", found.into_inner().unwrap());
+    }
+}
