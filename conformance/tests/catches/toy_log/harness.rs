@@ -90,10 +90,23 @@ impl LogSpace for Space {
         let server = &self.server;
         let mut store = server.store.lock();
         match disruption {
+            Disruption::Restart
+            | Disruption::Resume
+            | Disruption::Heal
+            | Disruption::Empty
+            | Disruption::Writable
+                if server.has(Mistake::CannotMend) =>
+            {
+                return Err(Unable::because("it was not built to mend"));
+            }
             Disruption::Stop | Disruption::Cut => server.down.store(true, Ordering::SeqCst),
             Disruption::Kill => {
                 if server.has(Mistake::LosesTheLastInACrash) {
                     store.lose_the_last();
+                }
+                if server.has(Mistake::ClaimsToKeepWhatItLoses) {
+                    store.lose_the_last();
+                    store.change_identity();
                 }
                 server.down.store(true, Ordering::SeqCst);
             }

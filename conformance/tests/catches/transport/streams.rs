@@ -196,3 +196,43 @@ pub(super) fn counted(stream: Subscription, line: Arc<Line>) -> Subscription {
 pub(super) fn endless(stream: Subscription) -> Subscription {
     stream.chain(stream::pending()).boxed()
 }
+
+/// Hears nothing any more once it was quiet for a second.
+pub(super) fn deaf(stream: Subscription) -> Subscription {
+    let state = (stream, Instant::now(), false);
+    let next = |(mut stream, mut last, mut deaf): (Subscription, Instant, bool)| async move {
+        loop {
+            let signal = stream.next().await?;
+            if matches!(signal, Ok(Signal::Frame(_))) {
+                deaf |= last.elapsed() > Duration::from_secs(1);
+                last = Instant::now();
+                if deaf {
+                    continue;
+                }
+            }
+            return Some((signal, (stream, last, deaf)));
+        }
+    };
+    stream::unfold(state, next).boxed()
+}
+
+/// Gives each frame twice when an earlier subscription ended with an error.
+pub(super) fn doubling(
+    stream: Subscription,
+    lost: Arc<std::sync::atomic::AtomicBool>,
+) -> Subscription {
+    let twice = lost.load(Ordering::SeqCst);
+    let next = move |signal: Result<Signal, Error>| {
+        if signal.is_err() {
+            lost.store(true, Ordering::SeqCst);
+        }
+        let again = match &signal {
+            Ok(Signal::Frame(frame)) if twice => Some(Ok(Signal::Frame(
+                invalidation_core::Frame::new(frame.bytes.clone(), frame.sender.clone()),
+            ))),
+            _ => None,
+        };
+        stream::iter([Some(signal), again].into_iter().flatten())
+    };
+    stream.flat_map(next).boxed()
+}

@@ -28,6 +28,8 @@ const NOTICES_WITHIN: Duration = Duration::from_secs(1);
 /// How long a frame that failed waits until a timer sends it again.
 const RETRIES_AFTER: Duration = Duration::from_millis(1_500);
 
+static FLUSHING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// One node's transport.
 pub(super) struct Wrong {
     pub(super) inner: MemoryTransport,
@@ -44,6 +46,9 @@ pub(super) struct Wrong {
     closed: AtomicBool,
     turn: tokio::sync::Mutex<()>,
     failed: Mutex<Vec<Outgoing>>,
+    buffer: Arc<Mutex<Vec<Outgoing>>>,
+    lost: Arc<AtomicBool>,
+    leaked: Mutex<Vec<Connection>>,
 }
 
 impl Wrong {
@@ -69,6 +74,9 @@ impl Wrong {
             closed: AtomicBool::new(false),
             turn: tokio::sync::Mutex::default(),
             failed: Mutex::default(),
+            buffer: Arc::default(),
+            lost: Arc::default(),
+            leaked: Mutex::default(),
         }
     }
 
@@ -153,6 +161,36 @@ impl Wrong {
                 std::future::pending().await
             }
             Some(Mistake::WaitsForTheBackend) => routes::once_it_is_back(self, &frame).await,
+            Some(Mistake::LosesItsBuffer)
+                if !frame.want_ack
+                    && frame.to == Destination::All
+                    && frame.bytes.len() <= MAX_FRAME =>
+            {
+                self.inner.probe().await?;
+                let waiting = {
+                    let mut buffer = self.buffer.lock();
+                    buffer.push(frame);
+                    buffer.len()
+                };
+                if waiting >= 8 {
+                    let _order = FLUSHING.lock().await;
+                    let frames = mem::take(&mut *self.buffer.lock());
+                    for frame in frames {
+                        drop(self.inner.publish(frame).await);
+                    }
+                    return Ok(Delivery::default());
+                }
+                let (buffer, inner) = (Arc::clone(&self.buffer), self.inner.clone());
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    let _order = FLUSHING.lock().await;
+                    let frames = mem::take(&mut *buffer.lock());
+                    for frame in frames {
+                        drop(inner.publish(frame).await);
+                    }
+                });
+                return Ok(Delivery::default());
+            }
             _ => self.inner.publish(frame.clone()).await,
         };
         self.unlock();
@@ -186,6 +224,11 @@ impl Wrong {
             Some(Mistake::NamesAPeerTwice) => {
                 let again = delivery.peers.first().cloned();
                 delivery.peers.extend(again);
+            }
+            Some(Mistake::ShowsItsSecretAsPeer) => {
+                for peer in &mut delivery.peers {
+                    peer.peer = format!("http://me:{}@{}", self.secret, peer.peer);
+                }
             }
             Some(Mistake::AcknowledgesEarly | Mistake::AcknowledgesTheDropped) if wanted => {
                 for peer in &mut delivery.peers {
@@ -269,6 +312,27 @@ impl CacheInvalidationTransport for Wrong {
                 }
             }
             Some(Mistake::TrustsSilence | Mistake::KeepsTheLastFrame) => stream,
+            Some(Mistake::LeaksAConnectionPerSubscription) => {
+                self.leaked.lock().push(Connection::open(&self.line));
+                streams::pinging(stream, self.pulse(), NOTICES_WITHIN)
+            }
+            Some(Mistake::DeafAfterQuiet) => {
+                streams::deaf(streams::pinging(stream, self.pulse(), NOTICES_WITHIN))
+            }
+            Some(Mistake::DoublesAfterReconnect) => {
+                let honest = streams::pinging(stream, self.pulse(), NOTICES_WITHIN);
+                streams::doubling(honest, Arc::clone(&self.lost))
+            }
+            Some(Mistake::ShowsItsSecretInTheEnd) => {
+                let secret = self.secret;
+                let honest = streams::pinging(stream, self.pulse(), NOTICES_WITHIN);
+                let told = move |e: Error| {
+                    e.with_source(std::io::Error::other(format!("lost {secret}")))
+                };
+                Box::pin(futures_util::StreamExt::map(honest, move |signal| {
+                    signal.map_err(told)
+                }))
+            }
             _ => streams::pinging(stream, self.pulse(), NOTICES_WITHIN),
         })
     }
@@ -333,6 +397,7 @@ impl CacheInvalidationTransport for Wrong {
         }
         if !self.makes(Mistake::CloseLeavesAConnection) {
             self.connection.lock().take();
+            self.leaked.lock().clear();
         }
         self.inner.close().await
     }
