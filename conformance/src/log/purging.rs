@@ -116,6 +116,25 @@ pub(crate) async fn a_purge_keeps_what_is_younger(
     Ok(())
 }
 
+/// Contract: what is older than the retention goes.
+pub(crate) async fn a_purge_takes_what_is_older(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::fresh(&harness).await?;
+    stage.space.purges()?;
+    stage.append(&numbered("a", 5)).await;
+    stage.append(&numbered("b", 5)).await;
+    eventually!(
+        "expected a purge to take what is older than 50 ms, and it came to nothing",
+        {
+            let purged = stage.log.purge(Duration::from_millis(50)).await;
+            (purged.expect("purges").entries > 0).then_some(())
+        }
+    );
+    Ok(())
+}
+
 /// P13, P16: readers beside appends and purges read each entry once or are told of a gap, and none is skipped.
 pub(crate) async fn readers_beside_purges(
     harness: Arc<dyn LogHarness>,

@@ -22,8 +22,6 @@ pub(crate) enum Lie {
     PartialIsComplete,
     ExpiredIsEmpty,
     CursorTakenLate,
-    /// After a read that failed none succeeds for a while, as of a node that backs off for longer than P20 allows.
-    BacksOffTooLong,
 }
 
 /// `log`, lying.
@@ -32,7 +30,6 @@ pub(crate) fn lying(log: SharedLog, lie: Lie) -> SharedLog {
         log,
         lie,
         was_read: AtomicBool::new(false),
-        failed: parking_lot::Mutex::new(None),
     })
 }
 
@@ -41,7 +38,6 @@ struct Lying {
     log: SharedLog,
     lie: Lie,
     was_read: AtomicBool,
-    failed: parking_lot::Mutex<Option<std::time::Instant>>,
 }
 
 #[async_trait]
@@ -64,20 +60,6 @@ impl InvalidationLog for Lying {
 
     async fn read(&self, request: ReadRequest<'_>) -> Result<Page, Error> {
         let started = request.started;
-        if self.lie == Lie::BacksOffTooLong {
-            let failed = *self.failed.lock();
-            if failed.is_some_and(|at| at.elapsed() < Duration::from_millis(3_000)) {
-                return Err(Error::new(
-                    invalidation_core::ErrorKind::Unavailable,
-                    "wrong",
-                    "read",
-                    "not yet",
-                ));
-            }
-            let read = self.log.read(request).await;
-            *self.failed.lock() = read.is_err().then(std::time::Instant::now);
-            return read;
-        }
         let mut page = self.log.read(request).await?;
         match (self.lie, &mut page) {
             (Lie::PartialIsComplete, Page::Entries { complete, .. }) => {

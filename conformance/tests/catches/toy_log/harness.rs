@@ -104,10 +104,6 @@ impl LogSpace for Space {
                 if server.has(Mistake::LosesTheLastInACrash) {
                     store.lose_the_last();
                 }
-                if server.has(Mistake::ClaimsToKeepWhatItLoses) {
-                    store.lose_the_last();
-                    store.change_identity();
-                }
                 server.down.store(true, Ordering::SeqCst);
             }
             Disruption::Pause | Disruption::BlackHole => {

@@ -157,16 +157,6 @@ impl TransportCluster for Cluster {
                 Outsider::new(kind).believed_by(faults)
             }
             Some(Mistake::RetriesTheRefused) => Outsider::new(kind).retrying(),
-            Some(Mistake::SubscribesTheRefused) => {
-                let mut outsider = Outsider::new(kind);
-                outsider.subscribes = true;
-                outsider
-            }
-            Some(Mistake::RefusesSlowly) => {
-                let mut outsider = Outsider::new(kind);
-                outsider.slow = true;
-                outsider
-            }
             _ => Outsider::new(kind),
         };
         Ok(Member {

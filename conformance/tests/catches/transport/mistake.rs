@@ -87,21 +87,12 @@ pub(super) enum Mistake {
     LeaksAConnection,
     /// The harness breaks links, and cannot mend them.
     CannotMend,
-    // Not caught.
-    /// It says that a frame was published that it only wrote into a buffer, and a cut of its own link loses that.
-    LosesItsBuffer,
     /// A subscription that was quiet for a second hears nothing any more.
     DeafAfterQuiet,
-    /// After a link came back each frame comes twice.
-    DoublesAfterReconnect,
     /// Each subscription leaves a connection behind, until the transport is dropped.
     LeaksAConnectionPerSubscription,
     /// The error that ends a subscription shows the secret.
     ShowsItsSecretInTheEnd,
     /// The names of peers do.
     ShowsItsSecretAsPeer,
-    /// Wrong credentials subscribe, and never hear a thing.
-    SubscribesTheRefused,
-    /// A refusal takes three seconds.
-    RefusesSlowly,
 }

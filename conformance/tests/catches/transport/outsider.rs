@@ -16,8 +16,6 @@ pub(super) struct Outsider {
     believers: Vec<TransportFaults>,
     /// Whether it tries again and again.
     retries: bool,
-    pub(super) subscribes: bool,
-    pub(super) slow: bool,
 }
 
 impl Outsider {
@@ -26,8 +24,6 @@ impl Outsider {
             kind,
             believers: Vec::new(),
             retries: false,
-            subscribes: false,
-            slow: false,
         }
     }
 
@@ -45,9 +41,6 @@ impl Outsider {
         if self.retries {
             std::future::pending::<()>().await;
         }
-        if self.slow {
-            tokio::time::sleep(std::time::Duration::from_secs(3)).await;
-        }
         Error::new(self.kind, "outsider", operation, "does not belong here")
     }
 }
@@ -59,9 +52,6 @@ impl CacheInvalidationTransport for Outsider {
     }
 
     async fn subscribe(&self) -> Result<Subscription, Error> {
-        if self.subscribes {
-            return Ok(Box::pin(futures_util::stream::pending()));
-        }
         Err(self.refused("subscribe").await)
     }
 

@@ -215,24 +215,3 @@ pub(super) fn deaf(stream: Subscription) -> Subscription {
     };
     stream::unfold(state, next).boxed()
 }
-
-/// Gives each frame twice when an earlier subscription ended with an error.
-pub(super) fn doubling(
-    stream: Subscription,
-    lost: Arc<std::sync::atomic::AtomicBool>,
-) -> Subscription {
-    let twice = lost.load(Ordering::SeqCst);
-    let next = move |signal: Result<Signal, Error>| {
-        if signal.is_err() {
-            lost.store(true, Ordering::SeqCst);
-        }
-        let again = match &signal {
-            Ok(Signal::Frame(frame)) if twice => Some(Ok(Signal::Frame(
-                invalidation_core::Frame::new(frame.bytes.clone(), frame.sender.clone()),
-            ))),
-            _ => None,
-        };
-        stream::iter([Some(signal), again].into_iter().flatten())
-    };
-    stream.flat_map(next).boxed()
-}

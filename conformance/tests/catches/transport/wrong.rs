@@ -28,8 +28,6 @@ const NOTICES_WITHIN: Duration = Duration::from_secs(1);
 /// How long a frame that failed waits until a timer sends it again.
 const RETRIES_AFTER: Duration = Duration::from_millis(1_500);
 
-static FLUSHING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-
 /// One node's transport.
 pub(super) struct Wrong {
     pub(super) inner: MemoryTransport,
@@ -46,8 +44,6 @@ pub(super) struct Wrong {
     closed: AtomicBool,
     turn: tokio::sync::Mutex<()>,
     failed: Mutex<Vec<Outgoing>>,
-    buffer: Arc<Mutex<Vec<Outgoing>>>,
-    lost: Arc<AtomicBool>,
     leaked: Mutex<Vec<Connection>>,
 }
 
@@ -74,8 +70,6 @@ impl Wrong {
             closed: AtomicBool::new(false),
             turn: tokio::sync::Mutex::default(),
             failed: Mutex::default(),
-            buffer: Arc::default(),
-            lost: Arc::default(),
             leaked: Mutex::default(),
         }
     }
@@ -161,36 +155,6 @@ impl Wrong {
                 std::future::pending().await
             }
             Some(Mistake::WaitsForTheBackend) => routes::once_it_is_back(self, &frame).await,
-            Some(Mistake::LosesItsBuffer)
-                if !frame.want_ack
-                    && frame.to == Destination::All
-                    && frame.bytes.len() <= MAX_FRAME =>
-            {
-                self.inner.probe().await?;
-                let waiting = {
-                    let mut buffer = self.buffer.lock();
-                    buffer.push(frame);
-                    buffer.len()
-                };
-                if waiting >= 8 {
-                    let _order = FLUSHING.lock().await;
-                    let frames = mem::take(&mut *self.buffer.lock());
-                    for frame in frames {
-                        drop(self.inner.publish(frame).await);
-                    }
-                    return Ok(Delivery::default());
-                }
-                let (buffer, inner) = (Arc::clone(&self.buffer), self.inner.clone());
-                tokio::spawn(async move {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                    let _order = FLUSHING.lock().await;
-                    let frames = mem::take(&mut *buffer.lock());
-                    for frame in frames {
-                        drop(inner.publish(frame).await);
-                    }
-                });
-                return Ok(Delivery::default());
-            }
             _ => self.inner.publish(frame.clone()).await,
         };
         self.unlock();
@@ -319,16 +283,11 @@ impl CacheInvalidationTransport for Wrong {
             Some(Mistake::DeafAfterQuiet) => {
                 streams::deaf(streams::pinging(stream, self.pulse(), NOTICES_WITHIN))
             }
-            Some(Mistake::DoublesAfterReconnect) => {
-                let honest = streams::pinging(stream, self.pulse(), NOTICES_WITHIN);
-                streams::doubling(honest, Arc::clone(&self.lost))
-            }
             Some(Mistake::ShowsItsSecretInTheEnd) => {
                 let secret = self.secret;
                 let honest = streams::pinging(stream, self.pulse(), NOTICES_WITHIN);
-                let told = move |e: Error| {
-                    e.with_source(std::io::Error::other(format!("lost {secret}")))
-                };
+                let told =
+                    move |e: Error| e.with_source(std::io::Error::other(format!("lost {secret}")));
                 Box::pin(futures_util::StreamExt::map(honest, move |signal| {
                     signal.map_err(told)
                 }))
