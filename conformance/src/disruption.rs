@@ -54,7 +54,7 @@ pub enum Disruption {
 pub(crate) fn mended(mends: Disruption, done: Result<(), Unable>) {
     if let Err(unable) = done {
         panic!(
-            "expected {mends:?} of the harness, since it broke what that mends, and it cannot: {unable}"
+            "expected {mends:?} of the harness, since it broke what that mends, and found that it cannot: {unable}"
         );
     }
 }

@@ -247,6 +247,7 @@ impl LogSpace for Space {
         for grant in [
             "GRANT USAGE ON SCHEMA cache_invalidation TO weak",
             "GRANT SELECT ON ALL TABLES IN SCHEMA cache_invalidation TO weak",
+            "GRANT EXECUTE ON FUNCTION cache_invalidation.page(text[]) TO weak",
         ] {
             run(&mut admin, grant).await;
         }

@@ -60,10 +60,11 @@ pub(crate) struct Slot {
 
 /// Settings of a session that reads the log. A log is read along its index, whatever the planner believes of a table
 /// that was never analysed.
-const PLANS: [(&str, &str); 3] = [
+pub(crate) const PLANS: [(&str, &str); 4] = [
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),
     ("jit", "off"),
+    ("plan_cache_mode", "force_generic_plan"),
 ];
 
 /// Told to the server at the start of a session, and asked for again: a session behind a pooler does not know it.
@@ -159,9 +160,7 @@ impl Slot {
             (MARK, mark),
         ]);
         match self.role {
-            Role::Reader => options
-                .options(PLANS)
-                .options([("plan_cache_mode", "force_generic_plan")]),
+            Role::Reader => options.options(PLANS),
             Role::Writer => options,
         }
     }
@@ -180,6 +179,11 @@ fn milliseconds(timeout: Duration) -> String {
 }
 
 impl Session {
+    /// Whether each statement is sent as text, and so planned anew.
+    pub(crate) fn sends_text(&self) -> bool {
+        self.protocol == Protocol::Simple
+    }
+
     /// Runs one statement of the log, planned as readers need it; all texts.
     pub(crate) async fn query(
         &mut self,
@@ -195,11 +199,7 @@ impl Session {
                 query.fetch_all(&mut self.connection).await
             }
             Protocol::Simple => {
-                let mut text = self.settings();
-                for (name, value) in PLANS {
-                    text.push_str(&format!("SET LOCAL {name} = {value};"));
-                }
-                text.push_str(&inline(sql, parameters));
+                let text = self.settings() + &inline(sql, parameters);
                 raw(&mut self.connection, text).await
             }
         }

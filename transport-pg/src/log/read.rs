@@ -8,7 +8,7 @@ use invalidation_core::{
 use sqlx::postgres::PgRow;
 
 use super::{
-    connection::{Session, text},
+    connection::{PLANS, Session, text},
     cursor::{Identity, Mark, Place, Series, Witness},
     header::{self, Found, Header, PARTS, header},
     home::settle,
@@ -26,7 +26,7 @@ use crate::error::{error, from_sqlx};
 /// bytes.
 ///
 /// Two ordered, limited branches: an `OR` would walk the index from its start. The second stands between `{open}` and
-/// `{/open}`, and is left out where nothing was open, which spares a server that plans each poll anew. Of those that were open only what has
+/// `{/open}`, and is left out where nothing was open, which spares the server its start. Of those that were open only what has
 /// completed is looked up, so that what a long transaction has written is not passed over by each poll. A row
 /// above 16 MiB is not fetched; it widens (`P11`).
 const PAGE: &str = concat!(
@@ -74,6 +74,40 @@ FROM (
 WHERE p.number <= $12::text::bigint AND (p.number = 1 OR p.bytes_before < $14::text::numeric)"
 );
 
+/// The same as a function, for those who send text: the server keeps its plan, where it would plan each poll anew. It is
+/// `STABLE`, so that all of it sees the snapshot of the statement that calls it.
+pub(crate) fn page_function() -> String {
+    let mut body = PAGE.replace("{open}", "").replace("{/open}", "");
+    for number in (1..=PARAMETERS).rev() {
+        body = body.replace(&format!("${number}::text"), &format!("given[{number}]"));
+    }
+    let plans = PLANS.map(|(name, value)| format!("SET {name} = {value}"));
+    let columns: Vec<_> = (0..8)
+        .map(|column| format!("column_{column} text"))
+        .collect();
+    format!(
+        "CREATE FUNCTION {{s}}.page(given text[]) RETURNS TABLE ({}) LANGUAGE plpgsql STABLE {} AS $body$ BEGIN
+RETURN QUERY {body};
+END $body$;
+",
+        columns.join(", "),
+        plans.join(" ")
+    )
+}
+
+fn page_call() -> String {
+    let given: Vec<_> = (1..=PARAMETERS)
+        .map(|number| format!("${number}"))
+        .collect();
+    format!(
+        "SELECT * FROM {{s}}.page(ARRAY[{}]::text[])",
+        given.join(", ")
+    )
+}
+
+/// How many parameters [`PAGE`] has.
+const PARAMETERS: usize = 14;
+
 /// The header row with the newest row that is committed now.
 const HEAD: &str = concat!(
     "SELECT json_build_array(",
@@ -96,6 +130,8 @@ pub(crate) struct Statements {
     page: Arc<str>,
     /// The same where no transaction was open.
     page_of_none_open: Arc<str>,
+    /// The call of [`page_function`].
+    page_call: Arc<str>,
     head: Arc<str>,
     /// Which handle this is: see [`Series::handle`].
     handle: u64,
@@ -112,6 +148,7 @@ impl Statements {
             schema: schema.clone(),
             page: schema.sql(&[before, open, after].concat()).into(),
             page_of_none_open: schema.sql(&[before, after].concat()).into(),
+            page_call: schema.sql(&page_call()).into(),
             head: schema.sql(HEAD).into(),
             handle: rand::random(),
         }
@@ -154,7 +191,9 @@ impl Statements {
             Some(&one_more),
             Some(&max_bytes),
         ];
-        let sql = if bounds.open == NONE_OPEN {
+        let sql = if session.sends_text() {
+            &self.page_call
+        } else if bounds.open == NONE_OPEN {
             &self.page_of_none_open
         } else {
             &self.page

@@ -2,7 +2,7 @@
 
 use invalidation_core::{Error, ErrorKind};
 
-use super::{connection::Session, header, schema_name::SchemaName};
+use super::{connection::Session, header, read::page_function, schema_name::SchemaName};
 use crate::error::{code, error, from_sqlx, is_missing_table};
 
 /// The version of the tables that this crate makes and reads.
@@ -61,10 +61,14 @@ INSERT INTO {s}.meta (version, home) VALUES (1, ",
     include_str!("functions.sql")
 );
 
+/// Nobody executes what he was not given.
+const REVOKE: &str = "REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA {s} FROM PUBLIC;\n";
+
 /// The SQL that makes the log, for those whose programs may not: to be run once, in one transaction.
 pub(crate) fn install_sql(schema: &SchemaName) -> String {
+    let page = page_function();
     schema.sql(&format!(
-        "BEGIN;\nCREATE SCHEMA {{s}};\n{TABLES}\nCOMMIT;\n"
+        "BEGIN;\nCREATE SCHEMA {{s}};\n{TABLES}\n{page}{REVOKE}COMMIT;\n"
     ))
 }
 
@@ -81,6 +85,7 @@ pub(crate) fn grant_sql(schema: &SchemaName, role: &str) -> String {
         sql.push_str(&format!("GRANT {rights} ON {{s}}.{table} TO {role};\n"));
     }
     for function in [
+        "page(text[])",
         "keys(text, VARIADIC text[])",
         "tags(text, VARIADIC text[])",
         "clear(text)",
@@ -119,6 +124,8 @@ pub(crate) async fn install(session: &mut Session, schema: &SchemaName) -> Resul
             sql.push_str("CREATE SCHEMA {s};\n");
         }
         sql.push_str(TABLES);
+        sql.push_str(&page_function());
+        sql.push_str(REVOKE);
         session
             .try_run(&schema.sql(&sql))
             .await

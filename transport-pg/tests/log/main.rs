@@ -11,6 +11,7 @@ mod purging;
 mod series;
 mod standby;
 mod stress;
+mod timeouts;
 mod transactions;
 
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         series::trials(),
         standby::trials(),
         stress::trials(),
+        timeouts::trials(),
         transactions::trials(),
     ];
     libtest_mimic::run(
