@@ -7,28 +7,22 @@ use invalidation_core::{Error, ErrorKind};
 use crate::error::{self, code, error};
 
 const PROTOCOL_VIOLATION: &str = "08P01";
-const READ_ONLY: &str = "25006";
 
 /// What the driver's error means to a transport.
 pub(super) fn from_sqlx(operation: &'static str, source: sqlx::Error) -> Error {
-    let advice = match (code(&source).as_deref(), &source) {
+    let (kind, message) = match (code(&source).as_deref(), &source) {
         // pgbouncer has no other code for it.
         (Some(PROTOCOL_VIOLATION), sqlx::Error::Database(database))
             if database.message().contains("authentication failed") =>
         {
             (ErrorKind::Denied, "check the user and its password")
         }
-        (Some(READ_ONLY), _) => (
-            ErrorKind::ReadOnly,
-            "LISTEN and NOTIFY need the primary, and this server is a standby: connect to the primary",
-        ),
         (_, sqlx::Error::PoolTimedOut) => (
             ErrorKind::TimedOut,
             "the server took no further connection in time: check its load and max_connections",
         ),
         _ => return error::from_sqlx(operation, source),
     };
-    let (kind, message) = advice;
     error(kind, operation, message).with_source(source)
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::poll;
-use invalidation_core::CacheInvalidationTransport as _;
+use invalidation_core::{CacheInvalidationTransport as _, ErrorKind};
 use invalidation_testbed::{Backend, Proxy, Server};
 use libtest_mimic::Trial;
 use tokio::{runtime::Handle, time::Instant};
@@ -23,6 +23,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             "a_silent_link_is_left_at_once",
             Backend::Postgres,
             a_silent_link_is_left_at_once,
+        ),
+        trial(
+            "a_standby_is_refused",
+            Backend::Postgres,
+            a_standby_is_refused,
         ),
         trial(
             "an_idle_subscription_lives_on",
@@ -73,6 +78,19 @@ async fn a_silent_link_is_left_at_once(postgres: &'static Server) {
             );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+}
+
+/// A standby takes neither LISTEN nor NOTIFY, and both say so: it is not the network.
+async fn a_standby_is_refused(postgres: &'static Server) {
+    let starting = tokio::task::spawn_blocking(|| Server::standby(postgres.address()));
+    let standby = starting.await.unwrap().unwrap();
+    let node = node(&fresh_cluster(), &standby.url());
+    let published = publish(&node, "x").await.unwrap_err();
+    let subscribed = within("subscribe", node.subscribe()).await.err().unwrap();
+    for error in [published, subscribed] {
+        assert_eq!(error.kind, ErrorKind::ReadOnly, "{error}");
+        assert!(error.message.contains("connect to the primary"), "{error}");
     }
 }
 

@@ -24,6 +24,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             frames_are_sent_through_a_pooler,
         ),
         trial(
+            "a_pooler_denies_as_the_server_does",
+            Backend::Pgbouncer,
+            a_pooler_denies_as_the_server_does,
+        ),
+        trial(
             "a_pool_of_sessions_serves",
             Backend::Pgbouncer,
             a_pool_of_sessions_serves,
@@ -83,6 +88,16 @@ async fn frames_are_sent_through_a_pooler(pgbouncer: &'static Server) {
         publish(&pooled, text).await.unwrap();
         assert_eq!(hear(&mut subscription).await, text);
     }
+}
+
+/// A pooler has one code for all that it refuses; whom it does not know is denied all the same.
+async fn a_pooler_denies_as_the_server_does(pgbouncer: &'static Server) {
+    let url = pgbouncer.url().replace("//postgres@", "//nobody:wrong@");
+    let node = node(&fresh_cluster(), &url);
+    let probed = within("probe", node.probe()).await.unwrap_err();
+    assert_eq!(probed.kind, ErrorKind::Denied, "{probed}");
+    let published = publish(&node, "x").await.unwrap_err();
+    assert_eq!(published.kind, ErrorKind::Denied, "{published}");
 }
 
 /// In session mode the same pooler serves.
