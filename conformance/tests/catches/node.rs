@@ -186,7 +186,7 @@ caught! {
     a_commit_that_the_node_is_not_told_of: Wrong::Node(Mistake::ForgetsTransactions) =>
         "committed_transaction_invalidates", "P6";
     an_entry_beside_its_transaction: Wrong::Node(Mistake::AppendsBesideTransactions) =>
-        "rolled_back_transaction_changes_nothing", "invalidated elsewhere";
+        "rolled_back_transaction_changes_nothing", "did not commit left";
     a_forgotten_transaction_that_is_committed: Wrong::Node(Mistake::CommitsTheForgotten) =>
         "forgotten_transaction_leaves_nothing_stale", "must not have happened";
         "history_of_transactions", "which was rolled back";
