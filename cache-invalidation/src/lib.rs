@@ -82,11 +82,12 @@
 //! - **no log**, or one log for each of several hosts (an SQLite file is shared by one host): then TTLs alone bound staleness.
 //!
 //! # Features
-//! All are on by default; `config` refuses a backend that is not compiled in, and names the feature.
+//! All but `postgres` are on by default; `config` refuses a backend that is not compiled in, and names the feature.
 //!
 //! | feature | gives |
 //! | --- | --- |
 //! | `sqlite` | [`sqlite`]: a log that the processes of one host share, joins your transactions, and has triggers |
+//! | `postgres` | [`postgres`]: a log in a PostgreSQL database for any number of hosts, joins your transactions, and has triggers |
 //! | `http` | [`http`]: authenticated HTTP fan-out, without a broker |
 //! | `derive` | `#[derive(CacheKey)]` for types of your own |
 //!
@@ -94,7 +95,7 @@
 //! [`InvalidationLog`] and [`CacheInvalidationTransport`], for backends of your own.
 // The page names all backends, also those that are not compiled in.
 #![cfg_attr(
-    not(all(feature = "sqlite", feature = "http")),
+    not(all(feature = "sqlite", feature = "postgres", feature = "http")),
     allow(rustdoc::broken_intra_doc_links)
 )]
 
@@ -109,3 +110,6 @@ pub use invalidation_log_sqlite as sqlite;
 #[cfg(feature = "http")]
 #[doc(inline)]
 pub use invalidation_transport_http as http;
+#[cfg(feature = "postgres")]
+#[doc(inline)]
+pub use invalidation_transport_pg as postgres;

@@ -16,6 +16,7 @@ fn p19_every_metric_is_documented() {
         "invalidation-core",
         "log-sqlite",
         "transport-http",
+        "transport-pg",
         "cache-invalidation",
     ] {
         collect(&root.join(part).join("src"), &mut made);

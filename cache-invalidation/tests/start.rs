@@ -164,3 +164,15 @@ mod http {
         node.shutdown(SECOND).await.unwrap();
     }
 }
+
+/// A server that is not there is told at once; with `start_in_bypass` later.
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn a_postgres_that_is_not_there() {
+    let toml = "cluster = 'billing'\n[log]\nurl = 'postgres://app@127.0.0.1:1/x'";
+    let e = Config::parse_str(toml).unwrap().node().await.unwrap_err();
+    assert_eq!(e.kind, cache_invalidation::ErrorKind::Unavailable, "{e}");
+    let toml = format!("{toml}\nstart_in_bypass = true");
+    let later = Config::parse_str(&toml).unwrap().node().await;
+    assert!(later.is_ok(), "{later:?}");
+}

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::Unable;
+
 /// What a harness may be asked to do to its backend. One that it cannot is [`Unable`](crate::Unable), which makes the
 /// case ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,4 +47,14 @@ pub enum Disruption {
     DeleteNewest,
     /// A standby takes over.
     FailOver,
+}
+
+/// Ends a case whose harness could break something and cannot mend it. It was to: as *ignored* such a case would have
+/// proved nothing.
+pub(crate) fn mended(mends: Disruption, done: Result<(), Unable>) {
+    if let Err(unable) = done {
+        panic!(
+            "expected {mends:?} of the harness, since it broke what that mends, and found that it cannot: {unable}"
+        );
+    }
 }

@@ -119,7 +119,9 @@ impl Place<'_> {
             server.port(),
             self.port(),
         );
-        self.write("users.txt", "\"postgres\" \"\"\n")?;
+        // Who may log in: also an ordinary user, and one of fewer rights, whom a test makes on the server.
+        let known = ["postgres", "app", "weak"].map(|user| format!("\"{user}\" \"\"\n"));
+        self.write("users.txt", &known.concat())?;
         self.write("pgbouncer.ini", &config)?;
         let arguments = list([&self.path("pgbouncer.ini")]);
         self.recipe(

@@ -256,3 +256,20 @@ async fn works_from_within_a_runtime() {
     proxy.heal();
     hear(&stream, "during");
 }
+
+/// New connections lead to the other server, and open ones stay.
+#[test]
+fn it_leads_elsewhere() {
+    let proxy = Proxy::to(echo()).expect("a proxy");
+    let before = connect(&proxy);
+    say(&before, "one");
+    hear(&before, "one");
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    proxy.lead_to(silent.local_addr().expect("an address"));
+    let after = connect(&proxy);
+    say(&after, "two");
+    let (other, _) = silent.accept().expect("it comes here");
+    hear(&other, "two");
+    say(&before, "three");
+    hear(&before, "three");
+}

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use super::{
-    nearest,
+    nearest, postgres,
+    postgres::PostgresConfig,
     schema::{self, ABSENT},
     table::Table,
 };
@@ -14,6 +15,8 @@ use super::{
 pub enum LogChoice {
     /// `sqlite:PATH`, with what `[log.sqlite]` says. For all processes of one host.
     Sqlite(SqliteConfig),
+    /// `postgres://…`, with what `[log.postgres]` says. For any number of hosts.
+    Postgres(PostgresConfig),
     /// `memory:`: a log within this process, for one node alone, so that `max_staleness` means something in
     /// development and in tests. Refused beside a transport.
     Memory,
@@ -40,18 +43,21 @@ pub struct SqliteConfig {
 #[derive(Clone, Copy)]
 enum Scheme {
     Sqlite,
+    Postgres,
     Memory,
     None,
 }
 
-const SCHEMES: [(&str, Scheme); 3] = [
+const SCHEMES: [(&str, Scheme); 5] = [
     ("sqlite", Scheme::Sqlite),
+    ("postgres", Scheme::Postgres),
+    ("postgresql", Scheme::Postgres),
     ("memory", Scheme::Memory),
     ("none", Scheme::None),
 ];
 
-const CHOICES: &str = "`sqlite:PATH` for the processes of one host, `memory:` for a single node, or `none:` to bound \
-     staleness by TTLs alone";
+const CHOICES: &str = "`postgres://USER@HOST/DATABASE` for any number of hosts, `sqlite:PATH` for the processes of one \
+     host, `memory:` for a single node, or `none:` to bound staleness by TTLs alone";
 
 pub(super) fn parse(log: &Table<'_>, has_transport: bool) -> Option<LogChoice> {
     if !log.has("url") {
@@ -63,16 +69,18 @@ pub(super) fn parse(log: &Table<'_>, has_transport: bool) -> Option<LogChoice> {
         Ok((scheme, rest.to_owned()))
     })?;
     let sqlite = log.table("sqlite", Some(&schema::SQLITE));
-    if !matches!(scheme, Scheme::Sqlite) {
-        if sqlite.is_some() {
-            log.refuse("sqlite", "is for a log whose url begins with `sqlite:`");
-        }
-        if !rest.is_empty() {
-            log.refuse(
-                "url",
-                "nothing may stand behind the colon of `memory:` and `none:`",
-            );
-        }
+    let postgres = log.table("postgres", Some(&schema::POSTGRES));
+    if !matches!(scheme, Scheme::Sqlite) && sqlite.is_some() {
+        log.refuse("sqlite", "is for a log whose url begins with `sqlite:`");
+    }
+    if !matches!(scheme, Scheme::Postgres) && postgres.is_some() {
+        log.refuse("postgres", "is for a log whose url begins with `postgres:`");
+    }
+    if matches!(scheme, Scheme::Memory | Scheme::None) && !rest.is_empty() {
+        log.refuse(
+            "url",
+            "nothing may stand behind the colon of `memory:` and `none:`",
+        );
     }
     match scheme {
         Scheme::Memory if has_transport => {
@@ -85,6 +93,11 @@ pub(super) fn parse(log: &Table<'_>, has_transport: bool) -> Option<LogChoice> {
         }
         Scheme::Memory => Some(LogChoice::Memory),
         Scheme::None => Some(LogChoice::None),
+        Scheme::Postgres => {
+            let table =
+                postgres.unwrap_or_else(|| log.table_or_empty("postgres", Some(&schema::POSTGRES)));
+            postgres::parse(log, &table).map(LogChoice::Postgres)
+        }
         Scheme::Sqlite => {
             let path = log.parsed("url", |_| path(&rest))?;
             let sqlite =
@@ -117,6 +130,11 @@ fn split(url: &str) -> Result<(Scheme, &str), String> {
         if matches!(known, Scheme::Sqlite) && !cfg!(feature = "sqlite") {
             return Err(
                 "the SQLite log is not compiled in: enable the cargo feature `sqlite`".into(),
+            );
+        }
+        if matches!(known, Scheme::Postgres) && !cfg!(feature = "postgres") {
+            return Err(
+                "the Postgres log is not compiled in: enable the cargo feature `postgres`".into(),
             );
         }
         return Ok((*known, rest));

@@ -35,6 +35,7 @@ mod log;
 mod nearest;
 mod node;
 mod peer;
+mod postgres;
 mod reader;
 mod schema;
 mod secret;
@@ -57,6 +58,7 @@ pub use self::{
     http::HttpConfig,
     log::{LogChoice, SqliteConfig},
     peer::Peer,
+    postgres::{PoolingChoice, PostgresConfig},
     secret::Secret,
 };
 pub use figment;

@@ -42,12 +42,18 @@ pub(super) const LOG: Section = Section {
         "page_entries",
         "backlog_pages",
         "sqlite",
+        "postgres",
     ],
 };
 
 pub(super) const SQLITE: Section = Section {
     path: "log.sqlite",
     keys: &["create_if_missing", "access", "durability", "max_pages"],
+};
+
+pub(super) const POSTGRES: Section = Section {
+    path: "log.postgres",
+    keys: &["schema", "pooling", "password", "password_file"],
 };
 
 pub(super) const TRANSPORT: Section = Section {
@@ -95,7 +101,9 @@ pub(super) const CACHE: Section = Section {
     ],
 };
 
-const SECTIONS: [&Section; 7] = [&TOP, &NODE, &LOG, &SQLITE, &TRANSPORT, &HTTP, &CACHE];
+const SECTIONS: [&Section; 8] = [
+    &TOP, &NODE, &LOG, &SQLITE, &POSTGRES, &TRANSPORT, &HTTP, &CACHE,
+];
 
 /// The table that `key` belongs to, for who wrote it into another.
 pub(super) fn home(key: &str) -> Option<&'static str> {
@@ -118,7 +126,8 @@ pub(super) struct Absent {
 pub(super) const ABSENT: [Absent; 5] = [
     Absent {
         name: "Postgres",
-        schemes: &["postgres", "postgresql"],
+        // The log it has.
+        schemes: &[],
         transport: Some("postgres"),
     },
     Absent {

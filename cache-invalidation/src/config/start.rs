@@ -28,6 +28,7 @@ impl Config {
             LogChoice::None => builder,
             LogChoice::Memory => builder.log(MemoryLog::new()),
             LogChoice::Sqlite(sqlite) => self.with_sqlite(builder, sqlite).await?,
+            LogChoice::Postgres(postgres) => self.with_postgres(builder, postgres).await?,
         };
         match &self.http {
             Some(http) => self.with_http(builder, http),
@@ -115,6 +116,57 @@ mod sqlite {
     }
 }
 
+#[cfg(feature = "postgres")]
+mod postgres {
+    use std::time::Duration;
+
+    use invalidation_core::{Error, ErrorKind, NodeBuilder};
+    use invalidation_transport_pg::{PgLog, Pooling};
+
+    use crate::config::{Config, PoolingChoice, PostgresConfig, Secret};
+
+    /// What the log takes at most, and at least.
+    const BOUNDS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(3_600));
+
+    impl Config {
+        pub(super) async fn with_postgres(
+            &self,
+            builder: NodeBuilder,
+            postgres: &PostgresConfig,
+        ) -> Result<NodeBuilder, Error> {
+            let within = |timeout: Duration| timeout.clamp(BOUNDS.0, BOUNDS.1);
+            let mut log = PgLog::builder(text(&postgres.url)?)
+                .pooling(match postgres.pooling {
+                    PoolingChoice::Detect => Pooling::Detect,
+                    PoolingChoice::Direct => Pooling::Direct,
+                    PoolingChoice::Transaction => Pooling::Transaction,
+                })
+                .read_timeout(within(self.settings.read_timeout))
+                // Less than the node waits, so that a lock is told as such, and not as silence.
+                .write_timeout(within(self.settings.append_timeout / 5 * 4));
+            if let Some(schema) = &postgres.schema {
+                log = log.schema(schema);
+            }
+            if let Some(password) = &postgres.password {
+                log = log.password(text(password)?);
+            }
+            Ok(builder.log(if self.settings.start_in_bypass {
+                log.connect_later()?
+            } else {
+                log.connect().await?
+            }))
+        }
+    }
+
+    fn text(secret: &Secret) -> Result<&str, Error> {
+        let refuse = |_| {
+            let why = "the URL or the password of the log is not UTF-8: write it so";
+            Error::new(ErrorKind::Invalid, "config", "start", why)
+        };
+        std::str::from_utf8(secret.expose()).map_err(refuse)
+    }
+}
+
 #[cfg(feature = "http")]
 mod http {
     use invalidation_core::{Error, NodeBuilder};
@@ -187,7 +239,7 @@ mod http {
 }
 
 /// Parsing refuses what is not compiled in; these stand where a feature is off.
-#[cfg(not(all(feature = "sqlite", feature = "http")))]
+#[cfg(not(all(feature = "sqlite", feature = "postgres", feature = "http")))]
 mod absent {
     use invalidation_core::{Error, ErrorKind, NodeBuilder};
 
@@ -202,6 +254,17 @@ mod absent {
         ) -> Result<NodeBuilder, Error> {
             Err(not_compiled_in(
                 "the SQLite log is not compiled in: enable the cargo feature `sqlite`",
+            ))
+        }
+
+        #[cfg(not(feature = "postgres"))]
+        pub(super) async fn with_postgres(
+            &self,
+            _: NodeBuilder,
+            _: &crate::config::PostgresConfig,
+        ) -> Result<NodeBuilder, Error> {
+            Err(not_compiled_in(
+                "the Postgres log is not compiled in: enable the cargo feature `postgres`",
             ))
         }
 

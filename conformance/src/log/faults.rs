@@ -63,7 +63,7 @@ async fn refuses_writes(
         format!("P1, P2: {begins:?}: what was acknowledged, and no part of what was refused");
     let mut found = reader.catch_up().await;
     assert_in_order(&rule, &kept, &found);
-    stage.disrupt(ends).await?;
+    stage.mend(ends).await;
     let last = eventually!("the log writes again", {
         let last = key("last");
         let appended = stage.log.append(std::slice::from_ref(&last)).await;
@@ -135,7 +135,7 @@ async fn goes_away(
             "expected {call} to fail as unavailable or timed out during {begins:?}, and found {e:?}"
         );
     }
-    stage.disrupt(ends).await?;
+    stage.mend(ends).await;
     let after = eventually!("the log takes appends again", {
         let entry = key("after");
         let appended = stage.log.append(std::slice::from_ref(&entry)).await;
@@ -210,7 +210,7 @@ async fn falls_silent(
         !matches!(unknown, Ok(Ok(_))),
         "P1: expected no answer to an append during {begins:?}, and found it acknowledged"
     );
-    stage.disrupt(ends).await?;
+    stage.mend(ends).await;
     let after = eventually!("the log takes appends again", {
         let entry = key("after");
         let appended = timeout(PATIENCE, stage.log.append(std::slice::from_ref(&entry))).await;

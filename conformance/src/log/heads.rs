@@ -83,6 +83,35 @@ pub(crate) async fn a_cold_start_beside_writers(
     Ok(())
 }
 
+/// P1: an entry of an open transaction is not covered, however far a cursor has read: ids are given before the commit.
+pub(crate) async fn covers_nothing_that_is_open(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::fresh(&harness).await?;
+    stage.space.concurrent_transactions()?;
+    let mut reader = stage.reader().await?;
+    let late = key("late");
+    let mut transaction = stage.begin().await?;
+    let positions = transaction.append(std::slice::from_ref(&late)).await;
+    let positions =
+        positions.expect("expected an append in a transaction to succeed, and it failed");
+    for number in 0..3 {
+        stage.append(&[key(number.to_string())]).await;
+        reader.catch_up().await;
+        assert!(
+            !positions
+                .iter()
+                .any(|position| reader.log.covers(&reader.cursor, position)),
+            "P1: expected a cursor not to cover the entry of a transaction that is still open, and found that it does"
+        );
+    }
+    transaction.commit().await.expect("commits");
+    let rule = "P1: what is committed late is read";
+    assert_exactly(rule, &[late], &reader.catch_up().await);
+    Ok(())
+}
+
 /// P1: `covers` is never true for what a cursor has not passed.
 pub(crate) async fn covers_only_what_was_passed(
     harness: Arc<dyn LogHarness>,

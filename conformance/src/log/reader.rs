@@ -148,14 +148,16 @@ impl Reader {
         })
     }
 
-    /// Reads page by page until one is complete, or the cursor is of no use.
+    /// Reads page by page until one is complete as of a start from here on, or the cursor is of no use. A series that
+    /// was begun before may end complete without what came since then.
     pub(super) async fn try_catch_up(&mut self) -> Result<Vec<LoggedEntry>, GapReason> {
+        let first = self.next_number();
         let mut all = Vec::new();
         let read = async {
             loop {
                 let seen = self.page().await?;
                 all.extend(seen.entries);
-                if seen.complete.is_some() {
+                if seen.complete.is_some_and(|as_of| as_of.number() >= first) {
                     return Ok(());
                 }
                 tokio::task::yield_now().await;

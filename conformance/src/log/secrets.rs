@@ -88,7 +88,7 @@ async fn provoked(space: Arc<dyn LogSpace>) -> Result<String, Unable> {
     ] {
         if stage.disrupt(begins).await.is_ok() {
             collect(&mut shown, &stage.log, &cursor).await;
-            stage.disrupt(ends).await?;
+            stage.mend(ends).await;
             collect(&mut shown, &stage.log, &cursor).await;
         }
     }

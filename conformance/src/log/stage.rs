@@ -5,7 +5,7 @@ use std::sync::Arc;
 use invalidation_core::{Entry, Position, SharedLog};
 
 use super::{BusinessTransaction, LogHarness, LogSpace, entries::assert_same, reader::Reader};
-use crate::{Disruption, Unable};
+use crate::{Disruption, Unable, disruption::mended};
 
 pub(super) struct Stage {
     pub(super) space: Arc<dyn LogSpace>,
@@ -54,6 +54,11 @@ impl Stage {
 
     pub(super) async fn disrupt(&self, disruption: Disruption) -> Result<(), Unable> {
         self.space.disrupt(disruption).await
+    }
+
+    /// Ends what another disruption began.
+    pub(super) async fn mend(&self, mends: Disruption) {
+        mended(mends, self.space.disrupt(mends).await);
     }
 }
 

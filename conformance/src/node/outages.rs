@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     Disruption, Unable,
+    disruption::mended,
     wait::{self, eventually},
 };
 
@@ -96,7 +97,7 @@ async fn log_outage(
     let mut writing = write_meanwhile(&stage);
     let early = tokio::time::timeout(AWAY, &mut writing).await;
     if let Some(ends) = ends {
-        stage.space.log.disrupt(ends).await?;
+        mended(ends, stage.space.log.disrupt(ends).await);
     }
     let written = match early {
         Ok(written) => written,
@@ -181,7 +182,7 @@ async fn refusing_log(
         (told.is_err() && heard).then_some(())
     });
     assert!(refused > 0, "{begins:?}: no write was refused");
-    stage.space.log.disrupt(ends).await?;
+    mended(ends, stage.space.log.disrupt(ends).await);
     takes_entries_again(&stage).await;
     stage.write(0, "1", version + 1).await;
     stage.converges("1", version + 1).await;
@@ -237,7 +238,7 @@ async fn transport_outage(
         }
         stage.converges("1", version).await;
     }
-    stage.space.disrupt_transport(1, ends).await?;
+    mended(ends, stage.space.disrupt_transport(1, ends).await);
     hears_without_the_log(&stage, [0, 1], 3).await;
     hears_without_the_log(&stage, [1, 0], 1_000).await;
     Ok(())

@@ -232,3 +232,24 @@ async fn receive(listener: &mut Listener, text: &str) {
         );
     }
 }
+
+/// A subscription to which nothing came for longer than a loss takes to be noticed still hears, and was told of no gap.
+pub(crate) async fn a_quiet_subscription_still_hears(
+    harness: Arc<dyn TransportHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let cluster = harness.cluster(2).await?;
+    let [from, to] = cluster.members() else {
+        panic!("the harness was asked for two nodes")
+    };
+    let mut listener = Listener::at(to).await;
+    publish(from, "before").await;
+    listener.expect("before").await;
+    let declared = to.transport.capabilities().notices_loss_within;
+    listener
+        .expect_nothing_more(declared + Duration::from_secs(1))
+        .await;
+    publish(from, "after").await;
+    listener.expect("after").await;
+    Ok(())
+}

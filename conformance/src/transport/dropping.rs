@@ -65,3 +65,29 @@ pub(crate) async fn dropping_leaks_no_connection(
     );
     Ok(())
 }
+
+/// Subscriptions that were dropped leave no connection behind.
+pub(crate) async fn subscriptions_leak_no_connection(
+    harness: Arc<dyn TransportHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    const TIMES: usize = 10;
+    let cluster = harness.cluster(2).await?;
+    let [from, to] = cluster.members() else {
+        panic!("the harness was asked for two nodes")
+    };
+    let mut listener = Listener::at(to).await;
+    publish(from, "x").await;
+    listener.expect("x").await;
+    let before = cluster.connections(1).await?;
+    for _ in 0..TIMES {
+        drop(Listener::at(to).await);
+    }
+    eventually!(
+        format!(
+            "{TIMES} dropped subscriptions leave no more than the {before} connections of before"
+        ),
+        (cluster.connections(1).await? <= before).then_some(())
+    );
+    Ok(())
+}

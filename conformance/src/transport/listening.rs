@@ -1,6 +1,6 @@
 //! Reading a subscription as a case does: with deadlines, and with words for what came instead.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -8,7 +8,10 @@ use invalidation_core::{Frame, Signal, Subscription};
 use tokio::time::Instant;
 
 use super::Member;
-use crate::wait::{PATIENCE, within};
+use crate::{
+    secrets::describe,
+    wait::{PATIENCE, within},
+};
 
 /// One subscription, and what it has told but frames.
 ///
@@ -174,6 +177,16 @@ impl Listener {
                 self.who,
                 self.told_too()
             );
+        }
+    }
+
+    /// Writes down what was told, until nothing comes for `quiet`.
+    pub(super) async fn describe_told(mut self, quiet: Duration, shown: &mut String) {
+        while let Ok(Some(told)) = tokio::time::timeout(quiet, self.subscription.next()).await {
+            let _ = writeln!(shown, "{told:?}");
+            if let Err(error) = told {
+                describe(shown, &error);
+            }
         }
     }
 

@@ -49,6 +49,7 @@ const CASES: &[Case<dyn TransportHarness>] = cases![dyn TransportHarness;
     "contract: many may be in flight" delivery::concurrent_publishers_lose_nothing,
     "contract: capabilities().echoes" delivery::own_frames_come_as_declared,
     "contract: after its end one subscribes again" delivery::one_subscribes_again,
+    "contract: live until it ends" delivery::a_quiet_subscription_still_hears,
     "contract: one outcome for each peer" peers::delivery_names_each_peer,
     "contract: received means that a subscription has it" peers::a_closed_peer_received_nothing,
     "contract: capabilities().unicast" peers::a_frame_for_one_node_goes_as_declared,
@@ -93,4 +94,5 @@ const CASES: &[Case<dyn TransportHarness>] = cases![dyn TransportHarness;
     "contract: close ends all connections" closing::close_ends_connections,
     "contract: every task has an owner" dropping::dropping_leaks_no_task,
     "contract: every connection has an owner" dropping::dropping_leaks_no_connection,
+    "contract: every connection has an owner" dropping::subscriptions_leak_no_connection,
 ];

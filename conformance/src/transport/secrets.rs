@@ -6,9 +6,7 @@ use bytes::Bytes;
 use invalidation_core::Outgoing;
 
 use super::{
-    Member, Stranger, TransportCluster, TransportHarness,
-    listening::Listener,
-    publishing::{failures, failures_of},
+    Member, Stranger, TransportCluster, TransportHarness, listening::Listener, publishing::failures,
 };
 use crate::{
     Disruption, Unable,
@@ -53,7 +51,7 @@ pub(crate) async fn no_secret_is_logged(
 /// All that its transports show while everything that the harness can let fail does.
 async fn provoked(cluster: &dyn TransportCluster) -> String {
     let members = cluster.members();
-    let _listeners = Listener::at_all(members).await;
+    let listeners = Listener::at_all(members).await;
     let mut shown = String::new();
     collect(&mut shown, &members[0]).await;
     for stranger in [
@@ -77,6 +75,11 @@ async fn provoked(cluster: &dyn TransportCluster) -> String {
     }
     members[1].transport.close().await.expect("closes");
     collect(&mut shown, &members[1]).await;
+    // What ends a subscription is told when its loss is noticed.
+    let quiet = members[0].transport.capabilities().notices_loss_within + Duration::from_secs(1);
+    for listener in listeners {
+        listener.describe_told(quiet, &mut shown).await;
+    }
     shown
 }
 
@@ -87,7 +90,10 @@ async fn collect(shown: &mut String, member: &Member) {
         describe(shown, &error);
     }
     for _ in 0..2 {
-        for error in failures_of(member, "x").await {
+        let frame = Outgoing::to_all(Bytes::from_static(b"x"));
+        let published = member.transport.publish(frame).await;
+        let _ = writeln!(shown, "{published:?}");
+        for error in failures(published) {
             describe(shown, &error);
         }
     }

@@ -140,11 +140,11 @@ pub(crate) async fn an_unreachable_peer_delays_no_other(
                 }
             }
             let mut second = pin!(members[0].transport.publish(frame("second")));
+            let mut ended = false;
             for (at, listener) in listeners.iter_mut().enumerate().skip(1) {
                 if at == silent {
                     continue;
                 }
-                let mut ended = false;
                 loop {
                     tokio::select! {
                         biased;

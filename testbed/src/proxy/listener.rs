@@ -14,11 +14,19 @@ use tokio::task::JoinSet;
 use super::link::{self, Mode};
 use crate::port::Port;
 
-/// A change of mode, and where to say that it is in force.
+/// A change, and where to say that it is in force.
 #[derive(Debug)]
 pub(super) struct Order {
-    pub(super) mode: Mode,
+    pub(super) change: Change,
     pub(super) done: SyncSender<()>,
+}
+
+/// What changes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Change {
+    Mode(Mode),
+    /// Where new links lead to.
+    Upstream(SocketAddr),
 }
 
 /// What the thread owns.
@@ -70,8 +78,11 @@ impl Listener {
                 tokio::select! {
                     biased;
                     order = orders.recv() => match order {
-                        Some(Order { mode, done }) => {
-                            listener.change(mode).await;
+                        Some(Order { change, done }) => {
+                            match change {
+                                Change::Mode(mode) => listener.change(mode).await,
+                                Change::Upstream(upstream) => listener.upstream = upstream,
+                            }
                             let _ = done.send(());
                         }
                         None => return,

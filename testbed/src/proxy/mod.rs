@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use self::link::Mode;
-use self::listener::{Listener, Order};
+use self::listener::{Change, Listener, Order};
 use crate::error::Error;
 use crate::port::Port;
 
@@ -90,9 +90,19 @@ impl Proxy {
         });
     }
 
+    /// Leads new connections to another server, as a name does that follows the primary. Those that are open stay
+    /// where they are.
+    pub fn lead_to(&self, upstream: SocketAddr) {
+        self.order(Change::Upstream(upstream));
+    }
+
     fn set(&self, mode: Mode) {
+        self.order(Change::Mode(mode));
+    }
+
+    fn order(&self, change: Change) {
         let (done, wait) = sync_channel(1);
-        if self.orders.send(Order { mode, done }).is_ok() {
+        if self.orders.send(Order { change, done }).is_ok() {
             // An error means that the thread has ended, and its connections with it.
             let _ = wait.recv();
         }

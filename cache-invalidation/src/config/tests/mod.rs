@@ -366,10 +366,13 @@ fn what_is_missing_is_asked_for() {
 #[test]
 fn urls_are_refused_without_quoting_them() {
     let url = |url: &str| format!("cluster = 'x'\nlog.url = '{url}'");
-    refused(
-        &url("postgres://app:hunter2@db/billing"),
-        &["this version has no Postgres log"],
-    );
+    let expected = if cfg!(feature = "postgres") {
+        "CACHE_INVALIDATION__LOG__POSTGRES__PASSWORD"
+    } else {
+        "cargo feature `postgres`"
+    };
+    refused(&url("postgres://app:hunter2@db/billing"), &[expected]);
+    refused(&url("postgresql://db/b?password=hunter2"), &[expected]);
     refused(
         &url("mariadb://app:hunter2@db"),
         &["this version has no MySQL log"],
@@ -436,5 +439,42 @@ fn http_names_its_feature() {
     refused(
         &format!("{MINIMAL}[transport.http]\nlisten = '0.0.0.0:1'"),
         &["cargo feature `http`"],
+    );
+}
+
+/// The address and the options of the Postgres log; its password comes from a file or a variable.
+#[cfg(feature = "postgres")]
+#[test]
+fn postgres_is_read() {
+    let toml = "cluster = 'x'
+        [log]
+        url = 'postgres://app@db/billing?sslmode=require'
+        [log.postgres]
+        schema = 'billing_cache'
+        pooling = 'transaction'
+        password_file = 'FOLDER/secret'";
+    let postgres = |toml: &str, variables: &[(&str, &str)]| match read(toml, variables).unwrap().log
+    {
+        LogChoice::Postgres(postgres) => postgres,
+        other => panic!("{other:?}"),
+    };
+    let read_from_file = postgres(toml, &[]);
+    assert_eq!(read_from_file.schema.as_deref(), Some("billing_cache"));
+    assert_eq!(read_from_file.pooling, PoolingChoice::Transaction);
+    assert_eq!(read_from_file.password.unwrap().expose(), SECRET.as_bytes());
+    let url = "CACHE_INVALIDATION__LOG__URL";
+    let by_variable = postgres(
+        "cluster = 'x'",
+        &[(url, "postgres://app:hunter2@db/billing")],
+    );
+    assert!(!format!("{by_variable:?}").contains("hunter2"));
+    assert_eq!(by_variable.pooling, PoolingChoice::Detect);
+    refused(
+        "cluster = 'x'\nlog.url = 'postgres://db/b'\nlog.postgres.password = 'hunter2'",
+        &["does not stand in the configuration itself"],
+    );
+    refused(
+        &format!("{MINIMAL}[log.postgres]\nschema = 'x'"),
+        &["`log.postgres`"],
     );
 }

@@ -17,6 +17,12 @@ fn tables() -> Vec<(&'static schema::Section, &'static str)> {
     if cfg!(feature = "sqlite") {
         tables.push((&schema::SQLITE, "[log]\nurl = 'sqlite:x'\n[log.sqlite]\n"));
     }
+    if cfg!(feature = "postgres") {
+        tables.push((
+            &schema::POSTGRES,
+            "[log]\nurl = 'postgres://x/y'\n[log.postgres]\n",
+        ));
+    }
     if cfg!(feature = "http") {
         tables.push((&schema::HTTP, "[transport.http]\n"));
     }

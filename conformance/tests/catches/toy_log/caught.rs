@@ -412,4 +412,25 @@ pub(crate) const CAUGHT: &[(Mistake, &[(&str, &str)])] = &[
         Mistake::EmptyWithoutRights,
         &[("a_node_without_rights_is_told", "missing: users/keys/more")],
     ),
+    (
+        Mistake::CoversById,
+        &[(
+            "covers_nothing_that_is_open",
+            "of a transaction that is still open, and found that it does",
+        )],
+    ),
+    (
+        Mistake::PurgesOnlyEverything,
+        &[("a_purge_takes_what_is_older", "came to nothing")],
+    ),
+    (
+        Mistake::CannotMend,
+        &[
+            ("a_cut_link_heals", "expected Heal of the harness"),
+            (
+                "a_restart_keeps_or_tells",
+                "expected Restart of the harness",
+            ),
+        ],
+    ),
 ];

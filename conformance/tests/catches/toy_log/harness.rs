@@ -90,6 +90,15 @@ impl LogSpace for Space {
         let server = &self.server;
         let mut store = server.store.lock();
         match disruption {
+            Disruption::Restart
+            | Disruption::Resume
+            | Disruption::Heal
+            | Disruption::Empty
+            | Disruption::Writable
+                if server.has(Mistake::CannotMend) =>
+            {
+                return Err(Unable::because("it was not built to mend"));
+            }
             Disruption::Stop | Disruption::Cut => server.down.store(true, Ordering::SeqCst),
             Disruption::Kill => {
                 if server.has(Mistake::LosesTheLastInACrash) {

@@ -109,4 +109,10 @@ pub(crate) enum Mistake {
     GroupsForgetEntries,
     /// A user who may not read sees no rows, as under row-level security.
     EmptyWithoutRights,
+    /// `covers` compares ids, which are given before the commit.
+    CoversById,
+    /// A purge deletes nothing unless it is asked for everything.
+    PurgesOnlyEverything,
+    /// The harness breaks it, and cannot mend it.
+    CannotMend,
 }

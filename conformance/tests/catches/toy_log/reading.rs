@@ -221,6 +221,12 @@ impl Store {
         let Some((identity, place)) = parse(cursor) else {
             return false;
         };
+        if self.has(Mistake::CoversById) {
+            let passed = self.visible().filter(|(there, _)| there.at <= place.at);
+            let newest = passed.map(|(_, row)| row.id).max().unwrap_or_default();
+            return identity == self.identity
+                && (1..=newest).any(|id| self.position(id) == *position);
+        }
         identity == self.identity
             && position.identity == self.identity()
             && self

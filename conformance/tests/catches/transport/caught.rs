@@ -187,6 +187,26 @@ pub(super) const CAUGHT: &[Caught] = &[
         &["expected no secret", "signed with <the secret>"],
     ),
     (
+        Mistake::ShowsItsSecretInTheEnd,
+        "no_secret_is_shown",
+        &["expected no secret", "lost <the secret>"],
+    ),
+    (
+        Mistake::ShowsItsSecretAsPeer,
+        "no_secret_is_shown",
+        &["expected no secret", "http://me:<the secret>@"],
+    ),
+    (
+        Mistake::DeafAfterQuiet,
+        "a_quiet_subscription_still_hears",
+        &["after"],
+    ),
+    (
+        Mistake::LeaksAConnectionPerSubscription,
+        "subscriptions_leak_no_connection",
+        &["expected within", "10 dropped subscriptions"],
+    ),
+    (
         Mistake::LogsItsSecret,
         "no_secret_is_logged",
         &["expected no secret", "secret=<the secret>"],

@@ -87,4 +87,12 @@ pub(super) enum Mistake {
     LeaksAConnection,
     /// The harness breaks links, and cannot mend them.
     CannotMend,
+    /// A subscription that was quiet for a second hears nothing any more.
+    DeafAfterQuiet,
+    /// Each subscription leaves a connection behind, until the transport is dropped.
+    LeaksAConnectionPerSubscription,
+    /// The error that ends a subscription shows the secret.
+    ShowsItsSecretInTheEnd,
+    /// The names of peers do.
+    ShowsItsSecretAsPeer,
 }

@@ -196,3 +196,22 @@ pub(super) fn counted(stream: Subscription, line: Arc<Line>) -> Subscription {
 pub(super) fn endless(stream: Subscription) -> Subscription {
     stream.chain(stream::pending()).boxed()
 }
+
+/// Hears nothing any more once it was quiet for a second.
+pub(super) fn deaf(stream: Subscription) -> Subscription {
+    let state = (stream, Instant::now(), false);
+    let next = |(mut stream, mut last, mut deaf): (Subscription, Instant, bool)| async move {
+        loop {
+            let signal = stream.next().await?;
+            if matches!(signal, Ok(Signal::Frame(_))) {
+                deaf |= last.elapsed() > Duration::from_secs(1);
+                last = Instant::now();
+                if deaf {
+                    continue;
+                }
+            }
+            return Some((signal, (stream, last, deaf)));
+        }
+    };
+    stream::unfold(state, next).boxed()
+}

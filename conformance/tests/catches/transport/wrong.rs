@@ -44,6 +44,7 @@ pub(super) struct Wrong {
     closed: AtomicBool,
     turn: tokio::sync::Mutex<()>,
     failed: Mutex<Vec<Outgoing>>,
+    leaked: Mutex<Vec<Connection>>,
 }
 
 impl Wrong {
@@ -69,6 +70,7 @@ impl Wrong {
             closed: AtomicBool::new(false),
             turn: tokio::sync::Mutex::default(),
             failed: Mutex::default(),
+            leaked: Mutex::default(),
         }
     }
 
@@ -187,6 +189,11 @@ impl Wrong {
                 let again = delivery.peers.first().cloned();
                 delivery.peers.extend(again);
             }
+            Some(Mistake::ShowsItsSecretAsPeer) => {
+                for peer in &mut delivery.peers {
+                    peer.peer = format!("http://me:{}@{}", self.secret, peer.peer);
+                }
+            }
             Some(Mistake::AcknowledgesEarly | Mistake::AcknowledgesTheDropped) if wanted => {
                 for peer in &mut delivery.peers {
                     peer.result = Ok(Some(Applied::new()));
@@ -269,6 +276,22 @@ impl CacheInvalidationTransport for Wrong {
                 }
             }
             Some(Mistake::TrustsSilence | Mistake::KeepsTheLastFrame) => stream,
+            Some(Mistake::LeaksAConnectionPerSubscription) => {
+                self.leaked.lock().push(Connection::open(&self.line));
+                streams::pinging(stream, self.pulse(), NOTICES_WITHIN)
+            }
+            Some(Mistake::DeafAfterQuiet) => {
+                streams::deaf(streams::pinging(stream, self.pulse(), NOTICES_WITHIN))
+            }
+            Some(Mistake::ShowsItsSecretInTheEnd) => {
+                let secret = self.secret;
+                let honest = streams::pinging(stream, self.pulse(), NOTICES_WITHIN);
+                let told =
+                    move |e: Error| e.with_source(std::io::Error::other(format!("lost {secret}")));
+                Box::pin(futures_util::StreamExt::map(honest, move |signal| {
+                    signal.map_err(told)
+                }))
+            }
             _ => streams::pinging(stream, self.pulse(), NOTICES_WITHIN),
         })
     }
@@ -333,6 +356,7 @@ impl CacheInvalidationTransport for Wrong {
         }
         if !self.makes(Mistake::CloseLeavesAConnection) {
             self.connection.lock().take();
+            self.leaked.lock().clear();
         }
         self.inner.close().await
     }

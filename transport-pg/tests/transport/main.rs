@@ -1,0 +1,30 @@
+//! LISTEN and NOTIFY on real servers. One that is absent is reported as ignored, with the reason; `REQUIRE_BACKENDS`
+//! makes it a failure.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests may panic"
+)]
+
+mod link;
+mod others;
+mod pooler;
+mod sending;
+mod stage;
+
+use std::process::ExitCode;
+
+use libtest_mimic::Arguments;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let trials = [
+        link::trials(),
+        others::trials(),
+        pooler::trials(),
+        sending::trials(),
+    ];
+    libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
+}
