@@ -13,8 +13,5 @@ fn main() -> ExitCode {
 }
 
 fn suite(way: Way) -> Suite {
-    log_suite(PostgresLogs::new(way)).known_failure(
-        "a_total_purge_is_told",
-        "a cursor that was taken while the log was empty has no witness: that every row was deleted by hand since is not told",
-    )
+    log_suite(PostgresLogs::new(way))
 }

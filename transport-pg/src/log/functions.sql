@@ -1,3 +1,23 @@
+-- Rows that go in any other way than by a purge, whose floor tells of them, change the epoch: each reader is told.
+CREATE FUNCTION {s}.lost() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        PERFORM FROM gone AS g LEFT JOIN {s}.meta AS m
+            ON (g.xid, g.id) <= (m.floor_xid, m.floor_id) AND pg_visible_in_snapshot(g.xid, m.floor_snapshot)
+        WHERE m.one IS NULL;
+        IF NOT FOUND THEN
+            RETURN NULL;
+        END IF;
+    END IF;
+    UPDATE {s}.epoch SET epoch = gen_random_uuid();
+    RETURN NULL;
+END $body$;
+
+CREATE TRIGGER lost_by_delete AFTER DELETE ON {s}.log REFERENCING OLD TABLE AS gone
+FOR EACH STATEMENT EXECUTE FUNCTION {s}.lost();
+CREATE TRIGGER lost_by_truncate AFTER TRUNCATE ON {s}.log FOR EACH STATEMENT EXECUTE FUNCTION {s}.lost();
+
 -- For every language: to be called in the transaction of the change.
 CREATE FUNCTION {s}.append(cache text, scope text, items text[]) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$

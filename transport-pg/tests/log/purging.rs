@@ -2,18 +2,25 @@
 
 use std::time::Duration;
 
-use invalidation_core::{InvalidationLog, JoinsLog};
+use invalidation_core::{GapReason, InvalidationLog, JoinsLog};
 use invalidation_testbed::Server;
 use libtest_mimic::Trial;
 
 use crate::bed::{self, connect, database, drain, installed, key, run, url};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![bed::trial(
-        "P13_retention_counts_from_visibility",
-        bed::own,
-        |server| async move { retention_counts_from_visibility(&server).await },
-    )]
+    vec![
+        bed::trial(
+            "P13_retention_counts_from_visibility",
+            bed::own,
+            |server| async move { retention_counts_from_visibility(&server).await },
+        ),
+        bed::trial(
+            "P1_rows_deleted_by_hand_are_told",
+            bed::shared,
+            |server| async move { rows_deleted_by_hand_are_told(server).await },
+        ),
+    ]
 }
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -49,4 +56,41 @@ async fn retention_counts_from_visibility(server: &Server) {
         1,
         "it is old enough now"
     );
+}
+
+/// P1: rows that go in another way than by a purge are told to every reader, also to one whose witness is still there or
+/// who has none, and by whatever statement. A purge is told to nobody who has passed it, and a statement that deletes
+/// nothing to nobody.
+async fn rows_deleted_by_hand_are_told(server: &Server) {
+    let url = url(server.address(), &database(server).await);
+    let log = installed(&url).await;
+    let mut admin = connect(&url).await;
+    for statement in [
+        "DELETE FROM cache_invalidation.log",
+        "DELETE FROM cache_invalidation.log WHERE id = (SELECT max(id) FROM cache_invalidation.log)",
+        "WITH gone AS (DELETE FROM cache_invalidation.log RETURNING id) SELECT count(*) FROM gone",
+        "TRUNCATE cache_invalidation.log",
+        "BEGIN; SAVEPOINT a; DELETE FROM cache_invalidation.log; RELEASE a; COMMIT",
+    ] {
+        let before = log.head().await.unwrap();
+        log.append(&[key("1"), key("2")]).await.unwrap();
+        let after = log.head().await.unwrap();
+        run(&mut admin, statement).await;
+        for cursor in [&before, &after] {
+            let told = drain(&log, cursor).await;
+            assert_eq!(told, Err(GapReason::IdentityChanged), "{statement}");
+        }
+    }
+    for key in ["1", "2", "3"].map(key) {
+        log.append(&[key]).await.unwrap();
+    }
+    let cursor = log.head().await.unwrap();
+    log.purge(Duration::ZERO).await.unwrap();
+    for statement in [
+        "DELETE FROM cache_invalidation.log WHERE id < 0",
+        "BEGIN; DELETE FROM cache_invalidation.log; ROLLBACK",
+    ] {
+        run(&mut admin, statement).await;
+    }
+    assert_eq!(drain(&log, &cursor).await.unwrap().0, []);
 }
