@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -19,10 +22,10 @@ pub enum Pooling {
     /// default.
     #[default]
     Detect,
-    /// Nothing: statements are prepared once.
+    /// Nothing: statements are prepared once, those that join a transaction too.
     Direct,
     /// A pooler in transaction mode (pgbouncer, RDS Proxy): each statement is sent as text in one message with its
-    /// settings, or within a transaction.
+    /// settings, or within a transaction. To be chosen, too, where only the transactions that entries join go through one.
     Transaction,
 }
 
@@ -45,6 +48,13 @@ pub(crate) struct Settings {
     pub(crate) pooled: AtomicBool,
     pub(crate) read_timeout: Duration,
     pub(crate) write_timeout: Duration,
+}
+
+impl Settings {
+    /// Whether what is prepared in one transaction may be missing in the next.
+    pub(crate) fn is_pooled(&self) -> bool {
+        self.pooling == Pooling::Transaction || self.pooled.load(Ordering::Relaxed)
+    }
 }
 
 /// The longest timeout: an hour.

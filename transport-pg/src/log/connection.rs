@@ -14,7 +14,7 @@ use sqlx::{
 use super::{
     builder::{Pooling, Settings},
     cursor::{Identity, Place},
-    insert::insert,
+    insert::{insert_as_text, insert_prepared},
     literal::inline,
     schema_name::SchemaName,
 };
@@ -118,7 +118,7 @@ impl Slot {
             timeout,
             in_transaction: false,
         };
-        if settings.pooling == Pooling::Transaction || settings.pooled.load(Ordering::Relaxed) {
+        if settings.is_pooled() {
             let connection = connect(operation, &plain).await?;
             return Ok(session(connection, Protocol::Simple));
         }
@@ -226,8 +226,13 @@ impl Session {
         log: Identity,
         entries: impl Iterator<Item = &'a Entry>,
     ) -> Result<Vec<Place>, sqlx::Error> {
-        let settings = self.settings();
-        insert(&mut self.connection, &settings, schema, log, entries).await
+        match self.protocol {
+            Protocol::Prepared => insert_prepared(&mut self.connection, schema, log, entries).await,
+            Protocol::Simple => {
+                let settings = self.settings();
+                insert_as_text(&mut self.connection, &settings, schema, log, entries).await
+            }
+        }
     }
 
     /// Begins a transaction. A session that fails or is dropped within it is not used again.

@@ -3,7 +3,11 @@
 use invalidation_core::{Entry, Error, ErrorKind, InvalidationLog, JoinsLog, Position};
 use sqlx::{PgConnection, Postgres, Transaction, pool::PoolConnection};
 
-use super::{PgLog, append::check_size, insert::insert};
+use super::{
+    PgLog,
+    append::check_size,
+    insert::{insert_as_text, insert_prepared},
+};
 use crate::error::{error, from_sqlx, is_missing_table};
 
 const OPERATION: &str = "append_in";
@@ -40,7 +44,12 @@ async fn append_in(
     let mut identity = log.current_identity(OPERATION).await?;
     let schema = &log.shared.settings.schema;
     for _ in 0..2 {
-        let places = match insert(connection, "", schema, identity, entries.iter()).await {
+        let inserted = if log.shared.settings.is_pooled() {
+            insert_as_text(connection, "", schema, identity, entries.iter()).await
+        } else {
+            insert_prepared(connection, schema, identity, entries.iter()).await
+        };
+        let places = match inserted {
             Ok(places) => places,
             Err(e) if is_missing_table(&e) => return Err(other_database().with_source(e)),
             Err(e) => return Err(from_sqlx(OPERATION, e)),
