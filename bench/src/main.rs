@@ -1,17 +1,20 @@
 //! Side-by-side measurements: each figure stands beside a peer measured in the same run.
 //!
-//! `cargo run --release -p bench -- hit|hit-ratio|propagate|apply|memory|idle [--json]`
+//! `cargo run --release -p bench -- hit|hit-ratio|propagate|apply|memory|idle|writes|poll [--json]`
 #![allow(clippy::print_stdout, reason = "printing is what this program is for")]
 
 mod apply;
+mod database;
 mod hit;
 mod hit_ratio;
 mod idle;
 mod memory;
+mod poll;
 mod propagate;
 mod report;
 mod rss;
 mod setup;
+mod writes;
 mod zipf;
 
 use clap::{Parser, Subcommand};
@@ -32,14 +35,22 @@ enum Bench {
     Hit,
     /// Which part of the reads are hits when not all keys have room, beside quick_cache and moka.
     HitRatio,
-    /// From `invalidate` to the entry gone on another node, beside a bare POST.
-    Propagate,
+    /// From `invalidate` to the entry gone on another node, beside the bare carrier.
+    Propagate {
+        /// What carries the frames.
+        #[arg(long, value_enum, default_value = "http")]
+        transport: propagate::Carrier,
+    },
     /// Keys a second that one node applies, and what a clear costs.
     Apply,
     /// Bytes an entry, beside quick_cache, and growth over a soak.
     Memory,
     /// What a node costs that does nothing.
     Idle,
+    /// Business transactions a second in PostgreSQL, with invalidation and without.
+    Writes,
+    /// What a poll of the log in PostgreSQL costs, beside `SELECT 1`.
+    Poll,
     /// A measurement in a process of its own.
     #[command(hide = true)]
     Child { what: memory::Held },
@@ -50,10 +61,12 @@ fn main() -> anyhow::Result<()> {
     let report = match args.bench {
         Bench::Hit => hit::run()?,
         Bench::HitRatio => hit_ratio::run()?,
-        Bench::Propagate => propagate::run()?,
+        Bench::Propagate { transport } => propagate::run(transport)?,
         Bench::Apply => apply::run()?,
         Bench::Memory => memory::run()?,
         Bench::Idle => idle::run()?,
+        Bench::Writes => writes::run()?,
+        Bench::Poll => poll::run()?,
         Bench::Child { what } => return memory::child(what),
     };
     if args.json {

@@ -121,6 +121,7 @@ impl fmt::Display for Figure {
         match self {
             Self::Nanos(ns) if *ns >= 10_000.0 => write!(f, "{:.1} µs", ns / 1_000.0),
             Self::Nanos(ns) => write!(f, "{ns:.1} ns"),
+            Self::PerSecond(rate) if *rate < 10_000.0 => write!(f, "{rate:.0} /s"),
             Self::PerSecond(rate) => write!(f, "{:.0} k/s", rate / 1_000.0),
             Self::Bytes(bytes) => write!(f, "{bytes:.1} B"),
             Self::Fraction(fraction) => write!(f, "{:.3} %", fraction * 100.0),

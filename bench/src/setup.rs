@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use cache_invalidation::{Node, SharedLog, http::HttpTransport};
+use cache_invalidation::{Node, SharedLog, SharedTransport, http::HttpTransport};
 
 /// A runtime with two workers. What is measured runs in spawned tasks: the future given to `block_on` runs
 /// off the workers, and its latencies are two to three times too long.
@@ -36,21 +36,19 @@ pub(crate) fn free_port() -> anyhow::Result<SocketAddr> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
-/// Two nodes, each with its own connection to one log, joined by HTTP.
-pub(crate) async fn two_nodes(logs: [SharedLog; 2]) -> anyhow::Result<(Node, Node)> {
-    let (to_b, to_a) = pair()?;
-    let [log_a, log_b] = logs;
-    let a = Node::builder(CLUSTER)
-        .shared_log(log_a)
-        .transport(to_b)
-        .start()
-        .await?;
-    let b = Node::builder(CLUSTER)
-        .shared_log(log_b)
-        .transport(to_a)
-        .start()
-        .await?;
-    Ok((a, b))
+/// Two nodes, each with its own connection to one log, joined by a pair of transports.
+pub(crate) async fn two_nodes(
+    logs: [SharedLog; 2],
+    transports: [SharedTransport; 2],
+) -> anyhow::Result<(Node, Node)> {
+    let start = |log, transport| {
+        Node::builder(CLUSTER)
+            .shared_log(log)
+            .shared_transport(transport)
+            .start()
+    };
+    let ([log_a, log_b], [to_b, to_a]) = (logs, transports);
+    Ok((start(log_a, to_b).await?, start(log_b, to_a).await?))
 }
 
 /// The TTL of everything here: longer than any bench.

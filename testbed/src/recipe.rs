@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::Write as _;
 use std::net::SocketAddr;
 
 use crate::account::Account;
@@ -59,7 +60,8 @@ impl Place<'_> {
         }
     }
 
-    /// Without fsync: a test's crash is that of the processes, never of the machine.
+    /// Without fsync: a test's crash is that of the processes, never of the machine. The settings stand in the server's
+    /// own file, where `ALTER SYSTEM` can overrule them.
     fn postgres(&self, role: Role) -> Result<Recipe, Error> {
         let data = self.path("data");
         match role {
@@ -68,6 +70,10 @@ impl Place<'_> {
                 arguments.extend(list(["-E", "UTF8", "--locale=C", "-D", &data]));
                 self.call(Backend::Postgres, "initdb", arguments)?
                     .run(self.folder)?;
+                self.append(
+                    "data/postgresql.conf",
+                    "fsync = off\nmax_connections = 200\nmax_prepared_transactions = 10\n",
+                )?;
             }
             Role::Of(primary) => {
                 let host = primary.ip().to_string();
@@ -89,15 +95,9 @@ impl Place<'_> {
         }
         let port = self.port();
         let mark = format!("cluster_name={}", self.folder.mark());
-        let mut arguments = list(["-D", &data, "-p", &port, "-h", "127.0.0.1", "-F"]);
+        let mut arguments = list(["-D", &data, "-p", &port, "-h", "127.0.0.1"]);
         // No Unix socket: its path may be too long under a deep TMPDIR.
         arguments.extend(list(["-k", "", "-c", &mark]));
-        arguments.extend(list([
-            "-c",
-            "max_connections=200",
-            "-c",
-            "max_prepared_transactions=10",
-        ]));
         let ready = match role {
             Role::Single => Ready::Answers,
             Role::Of(_) => Ready::StandbyStreams,
@@ -234,6 +234,16 @@ impl Place<'_> {
         let path = self.folder.path().join(name);
         fs::write(&path, text).map_err(Error::io(format!("write {}", path.display())))?;
         self.account.map_or(Ok(()), |account| account.own(&path))
+    }
+
+    fn append(&self, name: &str, text: &str) -> Result<(), Error> {
+        let path = self.folder.path().join(name);
+        let mut file = fs::File::options()
+            .append(true)
+            .open(&path)
+            .map_err(Error::io(format!("open {}", path.display())))?;
+        file.write_all(text.as_bytes())
+            .map_err(Error::io(format!("write {}", path.display())))
     }
 
     fn path(&self, name: &str) -> String {
