@@ -133,10 +133,15 @@ impl Store {
         if let Some(ticket) = ticket {
             self.tickets.insert(ticket, self.last);
         }
-        while self.records.len() > self.capacity {
+        self.trim(self.capacity);
+        self.last
+    }
+
+    /// Keeps the newest `keep` records, at least one: the newest is the witness of who has read everything (`P13`).
+    pub(super) fn trim(&mut self, keep: usize) {
+        while self.records.len() > keep.max(1) {
             self.purge_oldest();
         }
-        self.last
     }
 
     /// Deletes entries older than `retention`, and at most so many that the lock is held only shortly, but
