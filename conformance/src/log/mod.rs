@@ -93,6 +93,7 @@ const CASES: &[Case<dyn LogHarness>] = cases![dyn LogHarness;
     "P10" restoring::a_restored_state_is_told,
     "P10" restoring::ids_used_again_are_told,
     "P1, P10" restoring::a_restore_skips_nothing,
+    "P10" restoring::a_restore_covers_nothing_that_was_lost,
     "P10" restoring::a_recreated_log_is_told,
     "P10" restoring::a_failover_keeps_or_tells,
     "P2" faults::a_read_only_log_says_so,

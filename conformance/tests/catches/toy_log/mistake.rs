@@ -149,6 +149,8 @@ pub(crate) enum Mistake {
     FloorInMemory,
     /// The witness is looked for by its place, whatever nonce stands there.
     WitnessByPlace,
+    /// A position is an id alone, which is used again after a restore.
+    PositionsAreIds,
     /// What cannot be decoded is put down to another cache.
     BlamesAnotherCache,
     /// The harness breaks it, and cannot mend it.

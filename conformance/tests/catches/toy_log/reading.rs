@@ -248,7 +248,7 @@ impl Store {
         let Some((identity, place)) = parse(cursor) else {
             return false;
         };
-        if self.has(Mistake::CoversHalf) && position.at.last().is_some_and(|id| id % 2 == 0) {
+        if self.has(Mistake::CoversHalf) && position.at.get(7).is_some_and(|id| id % 2 == 0) {
             return false;
         }
         if self.has(Mistake::CoversById) {

@@ -5,7 +5,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use invalidation_core::{CacheName, Entry, LogIdentity, Nonce, Payload, Position};
 
 use super::{mistake::Mistake, reading::Place};
@@ -201,9 +200,12 @@ impl Store {
     }
 
     pub(crate) fn position(&self, id: u64) -> Position {
+        let row = self.rows.iter().rev().find(|row| row.id == id);
+        let row = row.filter(|_| !self.has(Mistake::PositionsAreIds));
+        let nonce = row.map_or(0, |row| row.nonce);
         Position {
             identity: self.identity(),
-            at: Bytes::copy_from_slice(&id.to_be_bytes()),
+            at: [id, nonce].map(u64::to_be_bytes).concat().into(),
         }
     }
 
