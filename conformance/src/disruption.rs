@@ -45,6 +45,12 @@ pub enum Disruption {
     DeleteAll,
     /// The newest entry alone is deleted by hand.
     DeleteNewest,
+    /// The server forgets its oldest entries, by a rule of its own such as a length or an age, and not by this framework's
+    /// purge. Exactly the newest `keep` stay, or all if there are no more.
+    Trim {
+        /// How many stay.
+        keep: usize,
+    },
     /// A standby takes over.
     FailOver,
 }

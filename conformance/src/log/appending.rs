@@ -3,7 +3,9 @@
 use std::{collections::HashMap, sync::Arc};
 
 use futures_util::future::join_all;
-use invalidation_core::{CacheName, Entry, ErrorKind, Invalidation, Nonce, Payload, Scope};
+use invalidation_core::{
+    CacheName, Entry, ErrorKind, Invalidation, LoggedEntry, Nonce, Payload, Scope,
+};
 use rand::RngExt;
 
 use super::{
@@ -136,6 +138,45 @@ pub(crate) async fn appends_under_load_are_all_kept(
         let rule = "P1: an entry is read at the position that its append gave";
         assert_same(rule, told.as_ref(), Some(&logged.payload));
     }
+    let covered = at
+        .keys()
+        .filter(|position| stage.log.covers(&reader.cursor, position));
+    let covered = covered.count();
+    assert!(
+        covered == 0 || covered == at.len(),
+        "P1: expected a cursor that has passed {} entries to cover all their positions, or none where the log cannot tell, \
+         and found {covered} covered",
+        at.len()
+    );
+    Ok(())
+}
+
+/// P1, P8: an entry that is appended once more, under the same nonce, is read once more: its caller asks for it.
+pub(crate) async fn an_entry_appended_again_is_read_again(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::fresh(&harness).await?;
+    let mut reader = stage.reader().await?;
+    let mut late = stage.reader().await?;
+    let entry = key("again");
+    for round in 1..=3 {
+        stage.append(std::slice::from_ref(&entry)).await;
+        let rule = format!("P1: the same entry, appended for time {round}, is read");
+        assert_exactly(
+            &rule,
+            std::slice::from_ref(&entry),
+            &reader.catch_up().await,
+        );
+    }
+    // Whoever reads them all at once needs one of them.
+    let found = late.catch_up().await;
+    let same = |logged: &LoggedEntry| logged.payload == Payload::Entry(entry.clone());
+    assert!(
+        (1..=3).contains(&found.len()) && found.iter().all(same),
+        "P1: expected the entry that was appended 3 times once at least, and found {} entries",
+        found.len()
+    );
     Ok(())
 }
 

@@ -97,6 +97,13 @@ pub(super) fn among(found: &[LoggedEntry], of: &[Entry]) -> Vec<LoggedEntry> {
     found.iter().filter(is_of).cloned().collect()
 }
 
+/// What they invalidate, at most ten of them.
+pub(super) fn names<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> String {
+    list(&shown(
+        entries.into_iter().map(|entry| scope(&entry.invalidation)),
+    ))
+}
+
 fn shown(items: impl Iterator<Item = String>) -> Vec<String> {
     items.take(SHOWN + 1).collect()
 }

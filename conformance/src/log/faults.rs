@@ -311,6 +311,15 @@ pub(crate) async fn unknown_rows_are_told(
             "P12: rows of a newer version are told as undecodable where they stand, read {how}"
         );
         let expected = ["known", "undecodable", "known", "undecodable", "known"];
+        for logged in &found {
+            if let invalidation_core::Payload::Undecodable {
+                cache: Some(cache), ..
+            } = &logged.payload
+            {
+                let rule = "P12: a row that cannot be decoded concerns its own cache, or all";
+                assert_same(rule, &users(), cache);
+            }
+        }
         assert_same(&rule, &expected[..], &shape[..]);
         assert_in_order("P12: they hide nothing", &known, &among(&found, &known));
     }

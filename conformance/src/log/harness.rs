@@ -1,7 +1,7 @@
 //! What a log's backend gives to be tried.
 
 use async_trait::async_trait;
-use invalidation_core::{Entry, Error, Position, SharedLog};
+use invalidation_core::{Entry, Error, Nonce, Position, SharedLog};
 
 use crate::{Disruption, Stranger, Unable};
 
@@ -62,6 +62,19 @@ pub trait LogSpace: Send + Sync {
         Err(Unable::because(
             "the harness cannot write rows of a newer version",
         ))
+    }
+
+    /// How many transactions have written entries so far, as the backend tells and not the log: an append alone is one,
+    /// and so are appends that share it.
+    async fn writes(&self) -> Result<u64, Unable> {
+        Err(Unable::because(
+            "the harness cannot count what the log writes",
+        ))
+    }
+
+    /// The nonces of all entries that are stored, as the backend tells and not the log.
+    async fn stored(&self) -> Result<Vec<Nonce>, Unable> {
+        Err(Unable::because("the harness cannot tell what is stored"))
     }
 
     /// Does this to the backend.

@@ -288,31 +288,6 @@ pub(crate) async fn close_beside_calls(
     Ok(())
 }
 
-/// Contract: what the log claims of itself fits what it can do.
-pub(crate) async fn claims_fit(harness: Arc<dyn LogHarness>, _seed: u64) -> Result<(), Unable> {
-    let stage = Stage::fresh(&harness).await?;
-    let claims = stage.log.capabilities();
-    assert!(
-        !claims.name.is_empty(),
-        "expected the log to have a name, and found none"
-    );
-    let others = stage.node().await?.capabilities();
-    assert_same("all handles claim the same", &claims, &others);
-    let begun = stage.space.begin().await;
-    assert!(
-        begun.is_err() || claims.transactional,
-        "P2: expected a log that entries join in a transaction to claim `transactional`, and found that it does not"
-    );
-    assert!(
-        !claims.transactional
-            || stage.log.joinable().is_some()
-            || stage.log.statement(&[key("1")]).is_some(),
-        "P2: expected a log that claims `transactional` to give a way to join, `joinable` or `statement`, and found \
-         neither"
-    );
-    Ok(())
-}
-
 /// What each call says on this handle.
 pub(super) async fn errors_of(
     log: &SharedLog,

@@ -1,8 +1,11 @@
 //! The contract of a log.
 
 mod appending;
+mod claims;
 mod entries;
 mod faults;
+mod forgetting;
+mod grouping;
 mod harness;
 mod heads;
 mod living;
@@ -13,6 +16,7 @@ mod reader;
 mod reading;
 mod restoring;
 mod secrets;
+mod slow;
 mod stage;
 mod transactions;
 
@@ -36,18 +40,24 @@ const CASES: &[Case<dyn LogHarness>] = cases![dyn LogHarness;
     "contract: append is atomic and ordered" appending::one_append_keeps_its_order,
     "P1" appending::concurrent_appenders,
     "P1" appending::appends_under_load_are_all_kept,
+    "P1, P8" appending::an_entry_appended_again_is_read_again,
+    "contract: appends of concurrent callers share statements" grouping::appends_under_load_are_grouped,
+    "contract: an append fails for its own caller alone" grouping::a_refused_append_fails_alone,
     "P1" appending::odd_entries_come_back_unchanged,
     "contract: one position for each entry" appending::an_empty_append_changes_nothing,
     "contract: append is atomic" appending::a_huge_append_is_whole_or_refused,
     "P10" appending::identity_is_that_of_positions,
     "P1" reading::each_entry_once_per_cursor,
     "P9" reading::a_cursor_is_a_value,
+    "contract: a cursor is a value" reading::cursors_of_one_handle_are_apart,
     "P10" reading::an_unreadable_cursor_expires,
     "contract: a long poll" reading::a_waiting_read_ends_with_an_entry,
+    "P16" reading::a_waiting_read_holds_nobody_up,
     "P1" paging::pages_hold_everything,
     "P1, P4" paging::pages_stop_at_max_bytes,
     "P4" paging::complete_only_when_nothing_is_left,
     "P4" paging::as_of_is_never_later_than_the_start,
+    "P4" paging::a_series_claims_no_more_than_it_holds,
     "P3, P4" paging::a_complete_read_holds_all_before_its_start,
     "P1" paging::paging_beside_writers,
     "P2" transactions::an_entry_shares_the_fate_of_its_transaction,
@@ -68,15 +78,22 @@ const CASES: &[Case<dyn LogHarness>] = cases![dyn LogHarness;
     "P10" heads::a_new_log_covers_no_old_position,
     "P13" purging::a_purge_past_a_reader_is_told,
     "P13" purging::a_purge_between_two_pages_is_told,
+    "P13" purging::a_trim_past_a_reader_is_told,
+    "P13" purging::a_trim_between_two_pages_is_told,
     "P13" purging::a_purge_keeps_the_newest,
     "P13" purging::a_purge_keeps_what_is_younger,
     "contract: a purge takes what is older than the retention" purging::a_purge_takes_what_is_older,
     "P13, P16" purging::readers_beside_purges,
+    "P13" purging::readers_beside_trims,
+    "P1, P13" forgetting::a_purge_of_what_was_committed_late_is_told,
+    "P13" forgetting::a_restart_forgets_no_purge,
     "P10" purging::a_total_purge_is_told,
+    "P13" purging::a_total_trim_is_told,
     "P1, P10" purging::entries_deleted_by_hand_are_told,
     "P10" restoring::a_restored_state_is_told,
     "P10" restoring::ids_used_again_are_told,
     "P1, P10" restoring::a_restore_skips_nothing,
+    "P10" restoring::a_restore_covers_nothing_that_was_lost,
     "P10" restoring::a_recreated_log_is_told,
     "P10" restoring::a_failover_keeps_or_tells,
     "P2" faults::a_read_only_log_says_so,
@@ -86,6 +103,8 @@ const CASES: &[Case<dyn LogHarness>] = cases![dyn LogHarness;
     "P1, P4" faults::a_cut_link_heals,
     "P1, P4" faults::a_paused_server_goes_on,
     "P1, P4" faults::a_black_hole_heals,
+    "P1, P4" slow::a_slow_link_keeps_the_order,
+    "contract: every method is cancel-safe" slow::an_answer_that_comes_late_is_nobody_elses,
     "contract: a refusal says what is missing" faults::a_node_without_rights_is_told,
     "P12" faults::unknown_rows_are_told,
     "contract: install is safe when many start" living::nodes_install_at_once,
@@ -98,5 +117,7 @@ const CASES: &[Case<dyn LogHarness>] = cases![dyn LogHarness;
     "P1" living::close_beside_calls,
     "contract: no credential is shown" secrets::no_secret_is_shown,
     "contract: no credential is logged" secrets::no_secret_is_logged,
-    "contract: capabilities are honest" living::claims_fit,
+    "contract: capabilities are honest" claims::claims_fit,
+    "P1" claims::a_crash_keeps_what_was_acknowledged,
+    "P1" claims::a_failover_keeps_what_was_acknowledged,
 ];

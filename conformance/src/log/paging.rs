@@ -24,9 +24,12 @@ pub(crate) async fn pages_hold_everything(
     for part in entries.chunks(3) {
         stage.append(part).await;
     }
-    for max_entries in [0, 1, 2, 3, 7, 19, 20, 21] {
+    for max_entries in [0, 1, 2, 3, 7, 19, 20, 21, u32::MAX as usize, usize::MAX] {
         let mut reader =
             super::reader::Reader::at(stage.log.clone(), start.cursor.clone()).paged(max_entries);
+        if max_entries == usize::MAX {
+            reader.max_bytes = usize::MAX;
+        }
         let rule = format!("P1: pages of at most {max_entries} hold everything, once and in order");
         assert_in_order(&rule, &entries, &reader.catch_up().await);
     }
@@ -120,6 +123,35 @@ pub(crate) async fn as_of_is_never_later_than_the_start(
     }
     reader.cursor = invalidation_core::Cursor::from_bytes(b"no cursor".to_vec());
     reader.expects_expired("the cursor is no cursor").await;
+    Ok(())
+}
+
+/// P4: what was appended between two pages of a series has been returned by the page that is complete as of a start after
+/// it: a log whose first page fixes what the series returns claims no later start than that page's.
+pub(crate) async fn a_series_claims_no_more_than_it_holds(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::fresh(&harness).await?;
+    for pages in 1..4 {
+        let mut reader = stage.reader().await?.paged(2);
+        let mut entries = numbered(&format!("{pages}/before"), 7);
+        stage.append(&entries).await;
+        let mut found = Vec::new();
+        for _ in 0..pages {
+            found.extend(reader.goes_on().await.entries);
+        }
+        let between = numbered(&format!("{pages}/between"), 3);
+        stage.append(&between).await;
+        entries.extend(between);
+        // Until a page is complete as of a start after the last append.
+        found.extend(reader.catch_up().await);
+        let rule = format!(
+            "P4: what was appended after page {pages} of a series has been returned by a page that is complete as of a \
+             later start"
+        );
+        assert_in_order(&rule, &entries, &found);
+    }
     Ok(())
 }
 

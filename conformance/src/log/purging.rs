@@ -1,6 +1,6 @@
 //! What a purge deletes, and who is told.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use invalidation_core::{Entry, GapReason, LoggedEntry, Payload, SharedLog};
 
@@ -18,8 +18,20 @@ pub(crate) async fn a_purge_past_a_reader_is_told(
     harness: Arc<dyn LogHarness>,
     _seed: u64,
 ) -> Result<(), Unable> {
-    let stage = Stage::fresh(&harness).await?;
-    stage.space.purges()?;
+    past_a_reader(&harness, Goes::ByPurge).await
+}
+
+/// P13: so it is when the server trims by itself, whatever reason is named.
+pub(crate) async fn a_trim_past_a_reader_is_told(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    past_a_reader(&harness, Goes::ByTrim).await
+}
+
+async fn past_a_reader(harness: &Arc<dyn LogHarness>, goes: Goes) -> Result<(), Unable> {
+    let stage = Stage::fresh(harness).await?;
+    goes.is_possible(&stage)?;
     let mut from_the_start = stage.reader().await?;
     stage.append(&[key("read")]).await;
     let mut behind = stage.reader().await?;
@@ -27,23 +39,36 @@ pub(crate) async fn a_purge_past_a_reader_is_told(
     let mut ahead = stage.reader().await?;
     let last = key("last");
     stage.append(std::slice::from_ref(&last)).await;
-    purge_at_least(&stage.log, 3).await;
+    goes.all_but_the_newest(&stage, 3).await?;
+    // Who starts now and installs must not forget what went.
+    stage.node().await?;
     for (reader, what) in [
         (&mut from_the_start, "a reader that had read nothing"),
         (&mut behind, "a reader that had read one entry"),
     ] {
-        let lost = format!("entries that {what} had not passed were purged");
+        let lost = format!("entries that {what} had not passed went {goes}");
         let reason = reader.expects_expired(&lost).await;
-        assert_same("P10: the gap's reason is named", GapReason::Purged, reason);
+        if goes == Goes::ByPurge {
+            assert_same("P10: the gap's reason is named", GapReason::Purged, reason);
+        }
         let rule = "after the gap there is nothing more to read";
         assert_exactly(rule, &[], &reader.catch_up().await);
     }
-    let rule = "P13: one who had passed all that was purged reads on";
-    assert_exactly(rule, &[last], &ahead.catch_up().await);
+    match ahead.try_catch_up().await {
+        Ok(found) => {
+            let rule = "P13: one who had passed all that went reads on";
+            assert_exactly(rule, &[last], &found);
+        }
+        // Its witness may have gone, which a purge knows and a trim does not.
+        Err(_) if goes == Goes::ByTrim => {}
+        Err(reason) => panic!(
+            "P13: expected one who had passed all that was purged to read on, and found that the cursor expired ({reason})"
+        ),
+    }
     let more = numbered("more", 2);
     stage.append(&more).await;
     for reader in [&mut from_the_start, &mut behind, &mut ahead] {
-        let rule = "P1: all readers go on after a purge";
+        let rule = "P1: all readers go on after that";
         assert_in_order(rule, &more, &reader.catch_up().await);
     }
     Ok(())
@@ -54,17 +79,28 @@ pub(crate) async fn a_purge_between_two_pages_is_told(
     harness: Arc<dyn LogHarness>,
     _seed: u64,
 ) -> Result<(), Unable> {
-    let stage = Stage::fresh(&harness).await?;
-    stage.space.purges()?;
+    between_two_pages(&harness, Goes::ByPurge).await
+}
+
+/// P13: so is a trim.
+pub(crate) async fn a_trim_between_two_pages_is_told(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    between_two_pages(&harness, Goes::ByTrim).await
+}
+
+async fn between_two_pages(harness: &Arc<dyn LogHarness>, goes: Goes) -> Result<(), Unable> {
+    let stage = Stage::fresh(harness).await?;
+    goes.is_possible(&stage)?;
     let mut reader = stage.reader().await?.paged(1);
     stage.append(&numbered("a", 6)).await;
     let seen = reader.goes_on().await;
     let rule = "P4: the first of several pages is not complete";
     assert_same(rule, (1, None), (seen.entries.len(), seen.complete));
-    purge_at_least(&stage.log, 4).await;
-    reader
-        .expects_expired("entries were purged that later pages of the series would have held")
-        .await;
+    goes.all_but_the_newest(&stage, 4).await?;
+    let lost = format!("entries that later pages of the series would have held went {goes}");
+    reader.expects_expired(&lost).await;
     Ok(())
 }
 
@@ -140,8 +176,22 @@ pub(crate) async fn readers_beside_purges(
     harness: Arc<dyn LogHarness>,
     _seed: u64,
 ) -> Result<(), Unable> {
-    let stage = Stage::fresh(&harness).await?;
-    stage.space.purges()?;
+    readers_beside(&harness, Goes::ByPurge).await
+}
+
+/// P13: and so they do beside trims.
+pub(crate) async fn readers_beside_trims(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    readers_beside(&harness, Goes::ByTrim).await
+}
+
+async fn readers_beside(harness: &Arc<dyn LogHarness>, goes: Goes) -> Result<(), Unable> {
+    let stage = Stage::fresh(harness).await?;
+    goes.is_possible(&stage)?;
+    // One who cannot trim says so before the writer begins.
+    goes.all_but_the_newest(&stage, 0).await?;
     let mut reader = stage.reader().await?.paged(3);
     let entries = numbered("a", 120);
     let (backlog, rest) = entries.split_at(20);
@@ -154,7 +204,6 @@ pub(crate) async fn readers_beside_purges(
             }
         }
     });
-    let purger = stage.node().await?;
     let mut found = Vec::new();
     // The first read that began after the last append.
     let mut last = None;
@@ -177,7 +226,7 @@ pub(crate) async fn readers_beside_purges(
             }
         }
         // After the first of several pages, to begin with.
-        purger.purge(Duration::ZERO).await.expect("purges");
+        goes.all_but_the_newest(&stage, 0).await?;
     }
     writer.await.expect("every append succeeds");
     assert_in_a_row(&entries, &found);
@@ -206,14 +255,29 @@ pub(crate) async fn a_total_purge_is_told(
     harness: Arc<dyn LogHarness>,
     _seed: u64,
 ) -> Result<(), Unable> {
-    let stage = Stage::fresh(&harness).await?;
+    everything_goes(&harness, Disruption::DeleteAll).await
+}
+
+/// P13: so it is when the server trims everything away by itself, as for its age.
+pub(crate) async fn a_total_trim_is_told(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    everything_goes(&harness, Disruption::Trim { keep: 0 }).await
+}
+
+async fn everything_goes(
+    harness: &Arc<dyn LogHarness>,
+    disruption: Disruption,
+) -> Result<(), Unable> {
+    let stage = Stage::fresh(harness).await?;
     let mut from_the_start = stage.reader().await?;
     stage.append(&[key("read")]).await;
     let mut behind = stage.reader().await?;
     let mut later = Reader::at(stage.node().await?, behind.cursor.clone());
     stage.append(&numbered("missed", 3)).await;
     let mut ahead = stage.reader().await?;
-    stage.disrupt(Disruption::DeleteAll).await?;
+    stage.disrupt(disruption).await?;
     let lost = "entries that the reader had not read were deleted";
     for reader in [&mut from_the_start, &mut behind] {
         reader.expects_expired(lost).await;
@@ -279,8 +343,45 @@ pub(crate) async fn entries_deleted_by_hand_are_told(
     Ok(())
 }
 
+/// How the oldest entries go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Goes {
+    ByPurge,
+    /// By a rule of the server's own.
+    ByTrim,
+}
+
+impl Goes {
+    fn is_possible(self, stage: &Stage) -> Result<(), Unable> {
+        match self {
+            Self::ByPurge => stage.space.purges(),
+            Self::ByTrim => Ok(()),
+        }
+    }
+
+    /// All go but the newest entry; by a purge at least so many of them.
+    async fn all_but_the_newest(self, stage: &Stage, least: u64) -> Result<(), Unable> {
+        match self {
+            Self::ByPurge => {
+                purge_at_least(&stage.log, least).await;
+                Ok(())
+            }
+            Self::ByTrim => stage.disrupt(Disruption::Trim { keep: 1 }).await,
+        }
+    }
+}
+
+impl fmt::Display for Goes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ByPurge => "by a purge",
+            Self::ByTrim => "by a trim of the server's own",
+        })
+    }
+}
+
 /// Purges everything that may go, until so many entries are gone; how many went.
-async fn purge_at_least(log: &SharedLog, entries: u64) -> u64 {
+pub(super) async fn purge_at_least(log: &SharedLog, entries: u64) -> u64 {
     let mut total = 0;
     let what = format!("a purge with a retention of zero deletes {entries} entries");
     eventually!(&what, {

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use invalidation_core::{Cursor, GapReason};
 
 use super::{
@@ -67,6 +68,82 @@ pub(crate) async fn a_cursor_is_a_value(
     let mut other = Reader::at(stage.node().await?, parsed).paged(2);
     let rule = "another node reads on from a cursor's text";
     assert_in_order(rule, &entries, &other.catch_up().await);
+    Ok(())
+}
+
+/// Contract: a cursor is a value: several read on from theirs through one handle, in turn and at once, and each gets its own.
+pub(crate) async fn cursors_of_one_handle_are_apart(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    const STEP: usize = 4;
+    let stage = Stage::fresh(&harness).await?;
+    let mut walker = stage.reader().await?.paged(STEP);
+    let entries = numbered("a", 10 * STEP);
+    stage.append(&entries).await;
+    let mut cursors = Vec::new();
+    for _ in 0..10 {
+        cursors.push(walker.cursor.clone());
+        walker.goes_on().await;
+    }
+    let at = |number: usize| Reader::at(stage.log.clone(), cursors[number].clone());
+
+    let mut readers = [at(0).paged(3), at(2).paged(2), at(5).paged(5)];
+    let mut found = [const { Vec::new() }; 3];
+    for _ in 0..3 {
+        for (reader, found) in readers.iter_mut().zip(&mut found) {
+            found.extend(reader.goes_on().await.entries);
+        }
+    }
+    for ((reader, found), from) in readers.iter_mut().zip(&mut found).zip([0, 2, 5]) {
+        found.extend(reader.catch_up().await);
+        let rule = format!(
+            "P1: who reads from entry {} in turn with others",
+            from * STEP
+        );
+        assert_in_order(&rule, &entries[from * STEP..], found);
+    }
+
+    for _ in 0..5 {
+        let reads = (0..10).rev().map(|from| {
+            let mut reader = at(from).paged(2);
+            async move { (from * STEP, reader.goes_on().await.entries) }
+        });
+        for (from, found) in join_all(reads).await {
+            let rule = format!("P1: who reads from entry {from} at the same time as others");
+            assert_in_order(&rule, &entries[from..from + 2], &found);
+        }
+    }
+    Ok(())
+}
+
+/// P16: a read that waits for an entry keeps no other call of its handle waiting.
+pub(crate) async fn a_waiting_read_holds_nobody_up(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    /// Far longer than a call takes, and far shorter than the read waits.
+    const SOON: Duration = Duration::from_secs(10);
+    let stage = Stage::fresh(&harness).await?;
+    let mut reader = Reader::cold(stage.log.clone()).await;
+    reader.wait = Some(PATIENCE * 2);
+    let entry = key("1");
+    let waiting = async {
+        eventually!("the entry is read", {
+            let found = reader.catch_up().await;
+            (!found.is_empty()).then_some(found)
+        })
+    };
+    let beside = async {
+        // After the read began to wait, most of the time; both orders must work.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        within("head beside a read that waits", SOON, head(&stage.log)).await;
+        let append = stage.append(std::slice::from_ref(&entry));
+        within("an append beside a read that waits", SOON, append).await;
+    };
+    let (found, ()) = tokio::join!(waiting, beside);
+    let rule = "the waiting read ends with what its own handle appended";
+    assert_exactly(rule, std::slice::from_ref(&entry), &found);
     Ok(())
 }
 

@@ -75,6 +75,33 @@ pub(crate) async fn a_restore_skips_nothing(
     Ok(())
 }
 
+/// P10: what was lost in a restore is covered by no cursor on what came after, which may stand at the same ids.
+pub(crate) async fn a_restore_covers_nothing_that_was_lost(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::fresh(&harness).await?;
+    stage.append(&numbered("kept", 2)).await;
+    stage.disrupt(Disruption::Snapshot).await?;
+    let lost = stage.append(&numbered("lost", 3)).await;
+    stage.disrupt(Disruption::Restore).await?;
+    let mut reader = stage.reader().await?;
+    let entries = numbered("new", 4);
+    for entry in &entries {
+        stage.append(std::slice::from_ref(entry)).await;
+    }
+    let rule = "P1: what is appended after a restore is read";
+    assert_in_order(rule, &entries, &reader.catch_up().await);
+    for (number, position) in lost.iter().enumerate() {
+        assert!(
+            !reader.log.covers(&reader.cursor, position),
+            "P10: expected a cursor on what was appended after a restore not to cover entry lost/{number}, which it never \
+             passed, and found that it does"
+        );
+    }
+    Ok(())
+}
+
 /// P10: a log that was made anew under the same name is told to everybody, also to one who had read nothing yet.
 pub(crate) async fn a_recreated_log_is_told(
     harness: Arc<dyn LogHarness>,

@@ -62,7 +62,14 @@ fn lacking(text: &str, case: &str, says: &str) -> Option<String> {
     if seed.parse::<u64>().is_err() {
         return lacks("a seed".to_owned());
     }
-    let came = [" came", " found ", " failed", " succeeded", " stands in"];
+    let came = [
+        " came",
+        " found ",
+        " failed",
+        " succeeded",
+        " stands in",
+        " had not ended",
+    ];
     if !rest.contains("expected") || !came.iter().any(|word| rest.contains(word)) {
         return lacks("what was expected, and what came".to_owned());
     }

@@ -119,6 +119,12 @@ impl LogSpace for Space {
         Ok(self.rows.lock().get(key).cloned())
     }
 
+    async fn writes(&self) -> Result<u64, Unable> {
+        Err(Unable::because(
+            "an append within the process shares nothing with others but a lock",
+        ))
+    }
+
     async fn write_unknown_row(&self) -> Result<(), Unable> {
         let cache = CacheName::new("users").expect("a good name");
         self.log.faults().inject_undecodable(Some(cache));
@@ -154,6 +160,10 @@ impl LogSpace for Space {
                 faults.recreate();
                 self.links.lock().set(Way::Open);
             }
+            Disruption::Trim { keep: 0 } => {
+                return Err(Unable::because("it never forgets its newest entry"));
+            }
+            Disruption::Trim { keep } => faults.trim(keep),
             Disruption::DeleteAll | Disruption::DeleteNewest => {
                 return Err(Unable::because("nobody but the log can delete its entries"));
             }

@@ -13,7 +13,7 @@ use std::{
 
 use async_trait::async_trait;
 use invalidation_conformance::{BusinessTransaction, Disruption, LogHarness, LogSpace, Unable};
-use invalidation_core::{Entry, Error, ErrorKind, JoinsLog, Position, SharedLog};
+use invalidation_core::{Entry, Error, ErrorKind, JoinsLog, Nonce, Position, SharedLog};
 use invalidation_testbed::{Backend, Offer, Proxy, Required, Server};
 use invalidation_transport_pg::PgLog;
 use parking_lot::Mutex;
@@ -283,6 +283,24 @@ impl LogSpace for Space {
         Ok(())
     }
 
+    async fn writes(&self) -> Result<u64, Unable> {
+        let count = "SELECT count(DISTINCT xid) FROM cache_invalidation.log";
+        let count: i64 = sqlx::query_scalar(count)
+            .fetch_one(&mut self.admin().await)
+            .await
+            .expect("the rows are counted");
+        Ok(count.cast_unsigned())
+    }
+
+    async fn stored(&self) -> Result<Vec<Nonce>, Unable> {
+        let nonces: Vec<i64> = sqlx::query_scalar("SELECT nonce FROM cache_invalidation.log")
+            .fetch_all(&mut self.admin().await)
+            .await
+            .expect("the rows are read");
+        let nonce = |nonce: i64| Nonce(nonce.cast_unsigned());
+        Ok(nonces.into_iter().map(nonce).collect())
+    }
+
     async fn disrupt(&self, disruption: Disruption) -> Result<(), Unable> {
         let rig = self.rig();
         match disruption {
@@ -317,6 +335,13 @@ impl LogSpace for Space {
                     "DELETE FROM cache_invalidation.log",
                 )
                 .await;
+            }
+            Disruption::Trim { keep } => {
+                let trim = format!(
+                    "DELETE FROM cache_invalidation.log WHERE (xid, id) NOT IN (SELECT xid, id
+                         FROM cache_invalidation.log ORDER BY xid DESC, id DESC LIMIT {keep})"
+                );
+                run(&mut self.admin().await, &trim).await;
             }
             Disruption::FailOver => self.fail_over().await,
             Disruption::Fill => {

@@ -8,12 +8,14 @@ use std::{
 
 use async_trait::async_trait;
 use invalidation_conformance::{BusinessTransaction, Disruption, LogHarness, LogSpace, Unable};
-use invalidation_core::{Entry, Error, ErrorKind, InvalidationLog, JoinsLog, Position, SharedLog};
+use invalidation_core::{
+    Entry, Error, ErrorKind, InvalidationLog, JoinsLog, Nonce, Position, SharedLog,
+};
 use invalidation_log_sqlite::{Access, SqliteLog};
 use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
 
 /// The pages that handles may grow a file to: more than any case needs, and few enough to be filled quickly.
-const MAX_PAGES: u32 = 3_000;
+const MAX_PAGES: u32 = 1_200;
 
 /// Makes SQLite logs, each in a folder of its own.
 #[derive(Debug, Default)]
@@ -122,6 +124,19 @@ impl LogSpace for Space {
         Ok(())
     }
 
+    async fn writes(&self) -> Result<u64, Unable> {
+        Ok(transactions_in_wal(&self.path))
+    }
+
+    async fn stored(&self) -> Result<Vec<Nonce>, Unable> {
+        let nonces = sqlx::query_scalar("SELECT nonce FROM cache_invalidation_log")
+            .fetch_all(&mut connect(&self.path).await)
+            .await;
+        let nonces: Vec<i64> = nonces.expect("the rows are read");
+        let nonce = |nonce: i64| Nonce(nonce.cast_unsigned());
+        Ok(nonces.into_iter().map(nonce).collect())
+    }
+
     async fn disrupt(&self, disruption: Disruption) -> Result<(), Unable> {
         match disruption {
             Disruption::Snapshot => {
@@ -143,6 +158,13 @@ impl LogSpace for Space {
                 let newest = "SELECT max(id) FROM cache_invalidation_log";
                 self.run(&format!(
                     "DELETE FROM cache_invalidation_log WHERE id = ({newest})"
+                ))
+                .await;
+            }
+            Disruption::Trim { keep } => {
+                self.run(&format!(
+                    "DELETE FROM cache_invalidation_log WHERE id NOT IN
+                        (SELECT id FROM cache_invalidation_log ORDER BY id DESC LIMIT {keep})"
                 ))
                 .await;
             }
@@ -223,6 +245,23 @@ impl BusinessTransaction for Transaction {
     async fn roll_back(mut self: Box<Self>) -> Result<(), Error> {
         self.run("ROLLBACK").await
     }
+}
+
+/// How many transactions the write-ahead log holds: its last frame of each carries the size of the database
+/// (<https://sqlite.org/fileformat2.html#walformat>). It begins anew after 1,000 pages.
+fn transactions_in_wal(path: &Path) -> u64 {
+    const HEADER: usize = 32;
+    const FRAME_HEADER: usize = 24;
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    let wal = fs::read(wal).expect("the write-ahead log is there while the log is open");
+    let Some((header, frames)) = wal.split_at_checked(HEADER) else {
+        return 0;
+    };
+    let page = u32::from_be_bytes(header[8..12].try_into().expect("four bytes"));
+    let frames = frames.chunks_exact(FRAME_HEADER + page as usize);
+    let commits = frames.filter(|frame| frame[8..16] == header[16..24] && frame[4..8] != [0; 4]);
+    commits.count() as u64
 }
 
 /// The service's own database, which has no log yet.

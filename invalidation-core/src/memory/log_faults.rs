@@ -94,6 +94,11 @@ impl LogFaults {
         self.replace(|present| snapshot.0.restored_over(present));
     }
 
+    /// Forgets all but the newest `keep` entries, at least one, as a log over its capacity does.
+    pub fn trim(&self, keep: usize) {
+        self.0.shared.store.lock().trim(keep);
+    }
+
     /// Appends a record that no version can decode. `cache` is the part of it that still can.
     pub fn inject_undecodable(&self, cache: Option<CacheName>) {
         let shared = &self.0.shared;

@@ -100,7 +100,10 @@ impl Store {
             .iter()
             .map(|entry| self.push(None, entry.nonce.0, Payload::Entry(entry.clone())))
             .collect();
-        ids.into_iter().map(|id| self.position(id, None)).collect()
+        ids.into_iter()
+            .zip(entries)
+            .map(|(id, entry)| self.position(id, entry.nonce.0, None))
+            .collect()
     }
 
     pub(super) fn append_undecodable(&mut self, cache: Option<CacheName>, why: String) {
@@ -112,7 +115,7 @@ impl Store {
     pub(super) fn reserve(&mut self) -> (Ticket, Position) {
         self.next_ticket += 1;
         let ticket = self.next_ticket;
-        (Ticket(ticket), self.position(0, Some(ticket)))
+        (Ticket(ticket), self.position(0, 0, Some(ticket)))
     }
 
     pub(super) fn commit(&mut self, entries: Vec<(Ticket, Entry)>) {
@@ -133,10 +136,15 @@ impl Store {
         if let Some(ticket) = ticket {
             self.tickets.insert(ticket, self.last);
         }
-        while self.records.len() > self.capacity {
+        self.trim(self.capacity);
+        self.last
+    }
+
+    /// Keeps the newest `keep` records, at least one: the newest is the witness of who has read everything (`P13`).
+    pub(super) fn trim(&mut self, keep: usize) {
+        while self.records.len() > keep.max(1) {
             self.purge_oldest();
         }
-        self.last
     }
 
     /// Deletes entries older than `retention`, and at most so many that the lock is held only shortly, but
@@ -189,7 +197,7 @@ impl Store {
             bytes += record.bytes();
             next = record.place();
             entries.push(LoggedEntry {
-                position: self.position(record.id, record.ticket),
+                position: self.position(record.id, record.witness, record.ticket),
                 payload: record.payload.clone(),
             });
         }
@@ -241,15 +249,23 @@ impl Store {
             return false;
         }
         let mut at = position.at.clone();
-        if at.len() != 9 {
-            return false;
-        }
-        let id = match (at.get_u8(), at.get_u64()) {
-            (BY_ID, id) => Some(id),
-            (BY_TICKET, ticket) => self.tickets.get(&ticket).copied(),
+        let id = match at.len() {
+            ID_LEN if at.get_u8() == BY_ID => {
+                let (id, nonce) = (at.get_u64(), at.get_u64());
+                self.may_hold(Witness { id, nonce }).then_some(id)
+            }
+            TICKET_LEN if at.get_u8() == BY_TICKET => self.tickets.get(&at.get_u64()).copied(),
             _ => None,
         };
         id.is_some_and(|id| id <= cursor.id)
+    }
+
+    /// Whether this record is there, or was purged. Another stands there after a restore (`P10`).
+    fn may_hold(&self, place: Witness) -> bool {
+        if place.id <= self.floor.id {
+            return place.id < self.floor.id || place == self.floor;
+        }
+        self.after(place.id - 1).next().map(Record::place) == Some(place)
     }
 
     fn cursor(&self, at: Witness) -> Cursor {
@@ -261,12 +277,13 @@ impl Store {
         Cursor::from_bytes(bytes.freeze())
     }
 
-    fn position(&self, id: u64, ticket: Option<u64>) -> Position {
-        let mut at = BytesMut::with_capacity(9);
+    fn position(&self, id: u64, nonce: u64, ticket: Option<u64>) -> Position {
+        let mut at = BytesMut::with_capacity(ID_LEN);
         match ticket {
             None => {
                 at.put_u8(BY_ID);
                 at.put_u64(id);
+                at.put_u64(nonce);
             }
             Some(ticket) => {
                 at.put_u8(BY_TICKET);
@@ -284,6 +301,8 @@ const CURSOR_FORMAT: u8 = 1;
 const CURSOR_LEN: usize = 33;
 const BY_ID: u8 = 0;
 const BY_TICKET: u8 = 1;
+const ID_LEN: usize = 17;
+const TICKET_LEN: usize = 9;
 
 fn parse_cursor(cursor: &Cursor) -> Option<([u8; 16], Witness)> {
     let mut bytes = cursor.as_bytes().clone();

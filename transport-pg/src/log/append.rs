@@ -121,12 +121,26 @@ async fn append_group(shared: &Shared, group: Vec<Job>) {
                 let _gone = job.reply.send(Ok(own));
             }
         }
+        // One of them may be what was refused: the others are not to fail for it.
+        Err(e) if group.len() > 1 && was_refused(&e) => {
+            for job in group {
+                Box::pin(append_group(shared, vec![job])).await;
+            }
+        }
         Err(e) => {
             for job in group {
                 let _gone = job.reply.send(Err(duplicate(&e)));
             }
         }
     }
+}
+
+/// Whether the statement was refused for what it holds, or for want of room: nothing of it was written.
+fn was_refused(error: &Error) -> bool {
+    matches!(
+        error.kind,
+        ErrorKind::TooLarge | ErrorKind::ReadOnly | ErrorKind::Invalid
+    )
 }
 
 async fn append(shared: &Shared, group: &[Job]) -> Result<Vec<Position>, Error> {

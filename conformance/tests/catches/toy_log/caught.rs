@@ -178,6 +178,11 @@ pub(crate) const CAUGHT: &[(Mistake, &[(&str, &str)])] = &[
                 "expected the cursor to expire, and found that the log read on",
             ),
             ("readers_beside_purges", "missing: users/keys/a/"),
+            (
+                "a_trim_between_two_pages_is_told",
+                "expected the cursor to expire, and found that the log read on",
+            ),
+            ("readers_beside_trims", "missing: users/keys/a/"),
         ],
     ),
     (
@@ -205,6 +210,11 @@ pub(crate) const CAUGHT: &[(Mistake, &[(&str, &str)])] = &[
             ("a_restored_state_is_told", "an older state was restored"),
             ("ids_used_again_are_told", "2 appended in their place"),
             ("a_total_purge_is_told", "were deleted"),
+            ("a_total_trim_is_told", "were deleted"),
+            (
+                "a_trim_past_a_reader_is_told",
+                "went by a trim of the server's own: expected the cursor to expire",
+            ),
         ],
     ),
     (
@@ -277,10 +287,16 @@ pub(crate) const CAUGHT: &[(Mistake, &[(&str, &str)])] = &[
     ),
     (
         Mistake::LeavesLocksBehind,
-        &[(
-            "dropped_calls_leave_the_log_usable",
-            "another call holds the lock",
-        )],
+        &[
+            (
+                "dropped_calls_leave_the_log_usable",
+                "another call holds the lock",
+            ),
+            (
+                "an_answer_that_comes_late_is_nobody_elses",
+                "another call holds the lock",
+            ),
+        ],
     ),
     (
         Mistake::CoversEverything,
@@ -403,10 +419,7 @@ pub(crate) const CAUGHT: &[(Mistake, &[(&str, &str)])] = &[
     ),
     (
         Mistake::GroupsForgetEntries,
-        &[(
-            "appends_under_load_are_all_kept",
-            "expected 300, and found ",
-        )],
+        &[("appends_under_load_are_all_kept", "missing: users/keys/")],
     ),
     (
         Mistake::EmptyWithoutRights,
@@ -422,6 +435,131 @@ pub(crate) const CAUGHT: &[(Mistake, &[(&str, &str)])] = &[
     (
         Mistake::PurgesOnlyEverything,
         &[("a_purge_takes_what_is_older", "came to nothing")],
+    ),
+    (
+        Mistake::LosesAndTellsInACrash,
+        &[(
+            "a_crash_keeps_what_was_acknowledged",
+            "and found 1 lost: users/keys/",
+        )],
+    ),
+    (
+        Mistake::LosesAndTellsInAFailover,
+        &[(
+            "a_failover_keeps_what_was_acknowledged",
+            "and found 1 lost: users/keys/before/9",
+        )],
+    ),
+    (
+        Mistake::AppendsEachAlone,
+        &[("appends_under_load_are_grouped", "and found 200")],
+    ),
+    (
+        Mistake::GroupFailsTogether,
+        &[(
+            "a_refused_append_fails_alone",
+            "to succeed beside one of 65 MiB, and it failed: TooLarge",
+        )],
+    ),
+    (
+        Mistake::GroupsMixPositions,
+        &[(
+            "appends_under_load_are_all_kept",
+            "at the position that its append gave",
+        )],
+    ),
+    (
+        Mistake::CoversHalf,
+        &[("appends_under_load_are_all_kept", "and found 150 covered")],
+    ),
+    (
+        Mistake::DropsKnownNonces,
+        &[(
+            "an_entry_appended_again_is_read_again",
+            "missing: users/keys/again",
+        )],
+    ),
+    (
+        Mistake::SkipsHugeEntries,
+        &[(
+            "a_refused_append_fails_alone",
+            "and found 0 entries beside 60 small ones",
+        )],
+    ),
+    (
+        Mistake::WrapsItsLimit,
+        &[("pages_hold_everything", "missing: users/keys/a/0")],
+    ),
+    (
+        Mistake::ClaimsEachPageOfASeries,
+        &[(
+            "a_series_claims_no_more_than_it_holds",
+            "missing: users/keys/1/between/0",
+        )],
+    ),
+    (
+        Mistake::SeriesInTheHandle,
+        &[("cursors_of_one_handle_are_apart", "missing: users/keys/a/")],
+    ),
+    (
+        Mistake::WaitsWithTheLock,
+        &[(
+            "a_waiting_read_holds_nobody_up",
+            "head beside a read that waits",
+        )],
+    ),
+    (
+        Mistake::HandsOutEarlierAnswers,
+        &[(
+            "an_answer_that_comes_late_is_nobody_elses",
+            "missing: users/keys/",
+        )],
+    ),
+    (
+        Mistake::SlowMeansNothingNew,
+        &[(
+            "a_slow_link_keeps_the_order",
+            "expected no answer within half of a link's delay",
+        )],
+    ),
+    (
+        Mistake::FloorById,
+        &[(
+            "a_purge_of_what_was_committed_late_is_told",
+            "expected the cursor to expire, and found that the log read on",
+        )],
+    ),
+    (
+        Mistake::InstallResetsTheFloor,
+        &[(
+            "a_purge_past_a_reader_is_told",
+            "expected the cursor to expire, and found that the log read on",
+        )],
+    ),
+    (
+        Mistake::FloorInMemory,
+        &[(
+            "a_restart_forgets_no_purge",
+            "expected the cursor to expire, and found that the log read on",
+        )],
+    ),
+    (
+        Mistake::WitnessByPlace,
+        &[("ids_used_again_are_told", "3 appended in their place")],
+    ),
+    (
+        Mistake::PositionsAreIds,
+        &[(
+            "a_restore_covers_nothing_that_was_lost",
+            "not to cover entry lost/0, which it never passed, and found that it does",
+        )],
+    ),
+    (
+        Mistake::BlamesAnotherCache,
+        &[(
+            "unknown_rows_are_told",
+            "expected \"users\", and found \"sessions\"",
+        )],
     ),
     (
         Mistake::CannotMend,

@@ -1,15 +1,18 @@
 //! The harness of the toy log.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use invalidation_conformance::{
     BusinessTransaction, Disruption, LogHarness, LogSpace, Stranger, Unable,
 };
-use invalidation_core::{Entry, Error, Position, SharedLog};
+use invalidation_core::{Entry, Error, Nonce, Position, SharedLog};
 use parking_lot::Mutex;
 
 use super::{Mistake, Server, Store, ToyLog, User};
@@ -35,6 +38,8 @@ impl LogHarness for ToyLogs {
                 installed: AtomicBool::new(false),
                 locked: AtomicBool::new(false),
                 appending: AtomicUsize::new(0),
+                group: Mutex::default(),
+                delay: Mutex::default(),
                 password: format!("horse-{:x}", rand::random::<u64>()),
                 statements: Mutex::new(Vec::new()),
             }),
@@ -86,6 +91,14 @@ impl LogSpace for Space {
         Ok(())
     }
 
+    async fn writes(&self) -> Result<u64, Unable> {
+        Ok(self.server.store.lock().writes())
+    }
+
+    async fn stored(&self) -> Result<Vec<Nonce>, Unable> {
+        Ok(self.server.store.lock().nonces())
+    }
+
     async fn disrupt(&self, disruption: Disruption) -> Result<(), Unable> {
         let server = &self.server;
         let mut store = server.store.lock();
@@ -104,6 +117,10 @@ impl LogSpace for Space {
                 if server.has(Mistake::LosesTheLastInACrash) {
                     store.lose_the_last();
                 }
+                if server.has(Mistake::LosesAndTellsInACrash) {
+                    store.lose_the_last();
+                    store.change_identity();
+                }
                 server.down.store(true, Ordering::SeqCst);
             }
             Disruption::Pause | Disruption::BlackHole => {
@@ -113,6 +130,10 @@ impl LogSpace for Space {
                 if server.has(Mistake::ExpiresAfterSilence) {
                     store.change_identity();
                 }
+                if server.has(Mistake::FloorInMemory) {
+                    store.forget_floor();
+                }
+                *server.delay.lock() = Duration::ZERO;
                 server.down.store(false, Ordering::SeqCst);
                 server.silent.store(false, Ordering::SeqCst);
             }
@@ -128,8 +149,14 @@ impl LogSpace for Space {
             Disruption::Recreate => *store = Store::new(server.mistake),
             Disruption::DeleteAll => store.delete_all(),
             Disruption::DeleteNewest => store.delete_newest(),
+            Disruption::Trim { keep } => store.trim(keep),
+            Disruption::Delay(by) => *server.delay.lock() = by,
             Disruption::FailOver => {
-                store.lose_the_last();
+                let lacks_the_last = server.has(Mistake::LosesAndTellsInAFailover)
+                    || server.has(Mistake::FailsOverSilently);
+                if lacks_the_last {
+                    store.lose_the_last();
+                }
                 if !server.has(Mistake::FailsOverSilently) {
                     store.change_identity();
                 }

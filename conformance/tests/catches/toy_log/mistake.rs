@@ -113,6 +113,46 @@ pub(crate) enum Mistake {
     CoversById,
     /// A purge deletes nothing unless it is asked for everything.
     PurgesOnlyEverything,
+    /// It claims to keep what it acknowledged, and loses the last of it in a crash, which it tells.
+    LosesAndTellsInACrash,
+    /// And so when a standby takes over.
+    LosesAndTellsInAFailover,
+    /// Each caller writes alone.
+    AppendsEachAlone,
+    /// One entry that is too large fails all callers that share its statement.
+    GroupFailsTogether,
+    /// Callers that share a statement are given each other's positions.
+    GroupsMixPositions,
+    /// `covers` knows every other position.
+    CoversHalf,
+    /// An entry whose nonce is there already is not appended.
+    DropsKnownNonces,
+    /// What is too large to be fetched is skipped.
+    SkipsHugeEntries,
+    /// A limit is counted in 32 bits, and one more is asked for.
+    WrapsItsLimit,
+    /// The first page fixes what a series returns, and each claims its own start.
+    ClaimsEachPageOfASeries,
+    /// A later page goes on where the handle stopped, whatever cursor it is given.
+    SeriesInTheHandle,
+    /// A read that waits keeps its handle's lock.
+    WaitsWithTheLock,
+    /// Answers are handed out in the order of requests, also to those that were given up.
+    HandsOutEarlierAnswers,
+    /// An answer that is slow to come means that there is nothing new.
+    SlowMeansNothingNew,
+    /// The floor is the highest id that was purged, and ids are given before the commit.
+    FloorById,
+    /// Installing sets the floor back.
+    InstallResetsTheFloor,
+    /// The floor is kept in the server's memory.
+    FloorInMemory,
+    /// The witness is looked for by its place, whatever nonce stands there.
+    WitnessByPlace,
+    /// A position is an id alone, which is used again after a restore.
+    PositionsAreIds,
+    /// What cannot be decoded is put down to another cache.
+    BlamesAnotherCache,
     /// The harness breaks it, and cannot mend it.
     CannotMend,
 }

@@ -7,6 +7,7 @@ mod reading;
 mod store;
 
 use std::{
+    collections::VecDeque,
     fmt,
     sync::{
         Arc,
@@ -18,14 +19,16 @@ use std::{
 use async_trait::async_trait;
 use invalidation_core::{
     Completeness, Cursor, Entry, Error, ErrorKind, Invalidation, InvalidationLog, LogCapabilities,
-    LogIdentity, LogStatement, Page, Position, Purged, ReadConsistency, ReadRequest, Scope,
+    LogIdentity, LogStatement, Page, Payload, Position, Purged, ReadConsistency, ReadRequest,
+    Scope,
 };
 use parking_lot::Mutex;
+use tokio::sync::oneshot;
 
 pub(crate) use caught::CAUGHT;
 pub(crate) use harness::ToyLogs;
 pub(crate) use mistake::Mistake;
-use reading::is_readable;
+use reading::{is_readable, size_of};
 use store::Store;
 
 /// What all handles share.
@@ -44,17 +47,33 @@ struct Server {
     locked: AtomicBool,
     /// How many callers append.
     appending: AtomicUsize,
+    /// Callers that wait for one of them to append for all.
+    group: Mutex<Vec<Caller>>,
+    /// How slow its link is.
+    delay: Mutex<Duration>,
     /// What it is reached with, by everybody.
     password: String,
     /// The entries of statements, by their parameters.
     statements: Mutex<Vec<Vec<Entry>>>,
 }
 
+/// The most bytes of keys and tags of one append.
+const MAX_BYTES: usize = 64 << 20;
+
+/// One who appends, and is told at which positions.
+type Caller = (Vec<Entry>, oneshot::Sender<Result<Vec<Position>, Error>>);
+
 /// One node's handle.
 struct ToyLog {
     server: Arc<Server>,
     user: User,
     closed: AtomicBool,
+    /// Held by a read that waits, by mistake.
+    waits: tokio::sync::Mutex<()>,
+    /// Where it read last, kept by mistake.
+    last: Mutex<Option<Cursor>>,
+    /// Answers on their way, kept by mistake.
+    answers: Mutex<VecDeque<Page>>,
 }
 
 /// Who a handle is of.
@@ -82,6 +101,50 @@ impl Server {
         store.commit(transaction);
         positions
     }
+
+    /// Appends together with whoever appends at the same time, in one transaction.
+    async fn append_with_others(&self, entries: Vec<Entry>) -> Result<Vec<Position>, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.group.lock().push((entries, reply));
+        tokio::task::yield_now().await;
+        self.append_group(std::mem::take(&mut *self.group.lock()));
+        answer.await.expect("whoever took the group appended it")
+    }
+
+    fn append_group(&self, mut group: Vec<Caller>) {
+        group.retain(|(_, reply)| !reply.is_closed());
+        if group.iter().any(|(entries, _)| is_too_large(entries)) {
+            for (_, reply) in group {
+                let _gone = reply.send(Err(too_large()));
+            }
+            return;
+        }
+        let mut store = self.store.lock();
+        let transaction = store.begin();
+        let mut positions: Vec<_> = group
+            .iter()
+            .map(|(entries, _)| store.append(transaction, entries))
+            .collect();
+        store.commit(transaction);
+        if self.has(Mistake::GroupsMixPositions) {
+            positions.reverse();
+        }
+        for ((_, reply), positions) in group.into_iter().zip(positions) {
+            let _gone = reply.send(Ok(positions));
+        }
+    }
+}
+
+fn is_too_large(entries: &[Entry]) -> bool {
+    let sizes = entries
+        .iter()
+        .map(|entry| size_of(&Payload::Entry(entry.clone())));
+    sizes.sum::<usize>() > MAX_BYTES
+}
+
+fn too_large() -> Error {
+    let what = "append fewer keys at a time";
+    Error::new(ErrorKind::TooLarge, "toy", "append", what)
 }
 
 impl ToyLog {
@@ -90,6 +153,9 @@ impl ToyLog {
             server: Arc::clone(server),
             user,
             closed: AtomicBool::new(false),
+            waits: tokio::sync::Mutex::default(),
+            last: Mutex::default(),
+            answers: Mutex::default(),
         }
     }
 
@@ -140,6 +206,10 @@ impl ToyLog {
         while self.server.silent.load(Ordering::SeqCst) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        let delay = *self.server.delay.lock();
+        if !delay.is_zero() {
+            tokio::time::sleep(2 * delay).await;
+        }
     }
 
     /// Waits for another node, here with the lock held.
@@ -150,6 +220,7 @@ impl ToyLog {
                 return Err(Error::new(ErrorKind::Other, "toy", operation, what));
             }
             tokio::task::yield_now().await;
+            self.answer().await;
             self.server.locked.store(false, Ordering::SeqCst);
         }
         Ok(())
@@ -196,6 +267,9 @@ impl InvalidationLog for ToyLog {
         if self.server.has(Mistake::InstallBeginsAnew) {
             *self.server.store.lock() = Store::new(self.server.mistake);
         }
+        if self.server.has(Mistake::InstallResetsTheFloor) {
+            self.server.store.lock().forget_floor();
+        }
         let again = self.server.installed.swap(true, Ordering::SeqCst);
         if again && self.server.has(Mistake::InstallsOnce) {
             let what = "table log already exists";
@@ -206,12 +280,19 @@ impl InvalidationLog for ToyLog {
 
     async fn head(&self) -> Result<Cursor, Error> {
         self.check("head", false)?;
+        let _turn = self.waits.lock().await;
+        self.answer().await;
         Ok(self.server.store.lock().head())
     }
 
     async fn append(&self, entries: &[Entry]) -> Result<Vec<Position>, Error> {
         self.check("append", true)?;
+        let turn = self.waits.lock().await;
+        drop(turn);
         self.answer().await;
+        if is_too_large(entries) && !self.server.has(Mistake::GroupFailsTogether) {
+            return Err(too_large());
+        }
         let entries = self.stored(entries);
         if self.server.has(Mistake::AcknowledgesAfterClose) {
             // As one that waits in a queue; long enough for whoever closes.
@@ -258,7 +339,10 @@ impl InvalidationLog for ToyLog {
             let what = "it is full: make room";
             return Err(Error::new(ErrorKind::ReadOnly, "toy", "append", what));
         }
-        Ok(self.server.append(&entries))
+        if self.server.has(Mistake::AppendsEachAlone) {
+            return Ok(self.server.append(&entries));
+        }
+        self.server.append_with_others(entries).await
     }
 
     async fn read(&self, request: ReadRequest<'_>) -> Result<Page, Error> {
@@ -273,7 +357,25 @@ impl InvalidationLog for ToyLog {
             });
         }
         self.check("read", false)?;
+        if self.server.has(Mistake::HandsOutEarlierAnswers) {
+            let page = self.server.store.lock().page(&request);
+            self.answers.lock().push_back(page);
+        }
+        if self.server.has(Mistake::SlowMeansNothingNew) {
+            let soon = Duration::from_millis(5);
+            if tokio::time::timeout(soon, self.answer()).await.is_err() {
+                return Ok(Page::Entries {
+                    entries: Vec::new(),
+                    next: request.after.clone(),
+                    complete: Completeness::AsOf(request.started),
+                });
+            }
+        }
         self.answer().await;
+        let earlier = self.answers.lock().pop_front();
+        if let Some(earlier) = earlier {
+            return Ok(earlier);
+        }
         self.hold_lock("read").await?;
         if self.user == User::Reader && self.server.has(Mistake::EmptyWithoutRights) {
             return Ok(Page::Entries {
@@ -290,9 +392,30 @@ impl InvalidationLog for ToyLog {
                 "not a cursor",
             ));
         }
-        let page = self.server.store.lock().page(&request);
-        let nothing = matches!(&page, Page::Entries { entries, .. } if entries.is_empty());
-        if nothing && request.wait.is_some() && self.server.has(Mistake::WaitsWithAnError) {
+        let mut request = request;
+        let last = self.last.lock().clone();
+        let later_page = request.started != request.series_started;
+        if let Some(last) = &last
+            && later_page
+            && self.server.has(Mistake::SeriesInTheHandle)
+        {
+            request.after = last;
+        }
+        let mut page = self.server.store.lock().page(&request);
+        if self.server.has(Mistake::WaitsWithTheLock)
+            && let Some(wait) = request.wait
+        {
+            let end = tokio::time::Instant::now() + wait;
+            let _turn = self.waits.lock().await;
+            while is_empty(&page) && tokio::time::Instant::now() < end {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                page = self.server.store.lock().page(&request);
+            }
+        }
+        if let Page::Entries { next, .. } = &page {
+            *self.last.lock() = Some(next.clone());
+        }
+        if is_empty(&page) && request.wait.is_some() && self.server.has(Mistake::WaitsWithAnError) {
             let what = "nothing came";
             return Err(Error::new(ErrorKind::Other, "toy", "read", what));
         }
@@ -339,6 +462,10 @@ impl InvalidationLog for ToyLog {
         }
         Ok(())
     }
+}
+
+fn is_empty(page: &Page) -> bool {
+    matches!(page, Page::Entries { entries, .. } if entries.is_empty())
 }
 
 impl fmt::Debug for ToyLog {

@@ -2,8 +2,8 @@
 
 use bytes::Buf;
 use invalidation_core::{
-    Completeness, Cursor, GapReason, LoggedEntry, Page, Payload, Position, ReadRequest, ReadStart,
-    Tick,
+    Completeness, Cursor, Entry, GapReason, Invalidation, LoggedEntry, Page, Payload, Position,
+    ReadRequest, ReadStart, Scope, Tick,
 };
 
 use super::{
@@ -106,6 +106,12 @@ impl Store {
                     | Mistake::PurgesInTwoSteps
                     | Mistake::ChecksTheFirstPageAlone
                     | Mistake::WitnessUnchecked
+                    | Mistake::WrapsItsLimit
+                    | Mistake::ClaimsEachPageOfASeries
+                    | Mistake::FloorById
+                    | Mistake::InstallResetsTheFloor
+                    | Mistake::FloorInMemory
+                    | Mistake::WitnessByPlace
             )
         );
         !looks_away && !self.reads_by_id()
@@ -132,13 +138,29 @@ impl Store {
             Ok(place) => place,
             Err(reason) => return self.expired(request, reason),
         };
+        let mut most = request.max_entries.max(1);
+        if self.has(Mistake::WrapsItsLimit) {
+            // One more than asked for tells whether there are more.
+            most = (most as u32).wrapping_add(1).saturating_sub(1) as usize;
+        }
+        if self.has(Mistake::ClaimsEachPageOfASeries) && !later_page {
+            self.series = (request.started.number(), self.newest().at);
+        }
+        let (series, end) = self.series;
+        let in_series = later_page && series == request.series_started.number();
         let mut bytes = 0;
         let mut entries = Vec::new();
         let mut places = vec![after];
         let mut complete = Completeness::AsOf(request.started);
         for (place, row) in self.visible().filter(|(place, _)| place.at > after.at) {
             let too_large = bytes >= request.max_bytes && !self.has(Mistake::IgnoresMaxBytes);
-            if entries.len() >= request.max_entries.max(1) || (too_large && !entries.is_empty()) {
+            if in_series && place.at > end {
+                break;
+            }
+            if most == 0 {
+                break;
+            }
+            if entries.len() >= most || (too_large && !entries.is_empty()) {
                 complete = Completeness::Partial;
                 break;
             }
@@ -146,10 +168,12 @@ impl Store {
             if self.counts_places() && place.at != before + 1 {
                 return self.expired(request, GapReason::EntriesLost);
             }
-            bytes += format!("{:?}", row.payload).len();
+            let size = size_of(&row.payload);
+            bytes += size;
             places.push(place);
             let skipped = self.has(Mistake::SkipsUnknownRows)
-                && matches!(row.payload, Payload::Undecodable { .. });
+                && matches!(row.payload, Payload::Undecodable { .. })
+                || self.has(Mistake::SkipsHugeEntries) && size > 1 << 20;
             if !skipped {
                 entries.push(LoggedEntry {
                     position: self.position(row.id + u64::from(self.has(Mistake::PositionsDiffer))),
@@ -207,6 +231,9 @@ impl Store {
             && !self.visible().any(|(there, _)| there.at == place.at);
         let there =
             place == self.floor || deleted || self.visible().any(|(there, _)| there == place);
+        let there = there
+            || self.has(Mistake::WitnessByPlace)
+                && self.visible().any(|(there, _)| there.at == place.at);
         if there || unchecked {
             Ok(place)
         } else {
@@ -221,6 +248,9 @@ impl Store {
         let Some((identity, place)) = parse(cursor) else {
             return false;
         };
+        if self.has(Mistake::CoversHalf) && position.at.get(7).is_some_and(|id| id % 2 == 0) {
+            return false;
+        }
         if self.has(Mistake::CoversById) {
             let passed = self.visible().filter(|(there, _)| there.at <= place.at);
             let newest = passed.map(|(_, row)| row.id).max().unwrap_or_default();
@@ -237,6 +267,21 @@ impl Store {
     fn cursor(&self, place: Place) -> Cursor {
         let numbers = [self.identity, place.at, place.nonce];
         Cursor::from_bytes(numbers.map(u64::to_be_bytes).concat())
+    }
+}
+
+/// The bytes of its keys and tags.
+pub(crate) fn size_of(payload: &Payload) -> usize {
+    match payload {
+        Payload::Entry(Entry {
+            invalidation:
+                Invalidation::Cache {
+                    scope: Scope::Keys(items) | Scope::Tags(items),
+                    ..
+                },
+            ..
+        }) => items.iter().map(|item| item.len()).sum(),
+        _ => 0,
     }
 }
 

@@ -5,8 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use invalidation_core::{Entry, LogIdentity, Payload, Position};
+use invalidation_core::{CacheName, Entry, LogIdentity, Nonce, Payload, Position};
 
 use super::{mistake::Mistake, reading::Place};
 
@@ -22,6 +21,10 @@ pub(crate) struct Store {
     /// In the order of ids.
     pub(super) rows: Vec<Row>,
     pub(super) floor: Place,
+    /// How many transactions have written entries.
+    writes: u64,
+    /// Which series of pages is read, and where it ends.
+    pub(super) series: (u64, u64),
     business: HashMap<String, String>,
 }
 
@@ -50,6 +53,8 @@ impl Store {
             open: BTreeSet::new(),
             rows: Vec::new(),
             floor: Place::default(),
+            writes: 0,
+            series: (0, 0),
             business: HashMap::new(),
         }
     }
@@ -73,7 +78,13 @@ impl Store {
         let payload = |entry: &Entry| Payload::Entry(entry.clone());
         let ids: Vec<_> = entries
             .iter()
-            .map(|entry| self.insert(transaction, entry.nonce.0, payload(entry)))
+            .map(|entry| {
+                let known = self.rows.iter().find(|row| row.nonce == entry.nonce.0);
+                match known.filter(|_| self.has(Mistake::DropsKnownNonces)) {
+                    Some(known) => known.id,
+                    None => self.insert(transaction, entry.nonce.0, payload(entry)),
+                }
+            })
             .collect();
         ids.into_iter().map(|id| self.position(id)).collect()
     }
@@ -81,7 +92,9 @@ impl Store {
     pub(crate) fn append_unknown(&mut self) {
         let transaction = self.begin();
         let payload = Payload::Undecodable {
-            cache: None,
+            cache: self
+                .has(Mistake::BlamesAnotherCache)
+                .then(|| CacheName::new("sessions").expect("a good name")),
             why: "of a newer version".to_owned(),
         };
         self.insert(transaction, rand::random(), payload);
@@ -105,6 +118,7 @@ impl Store {
 
     pub(crate) fn commit(&mut self, transaction: u64) {
         self.open.remove(&transaction);
+        let before = self.next_commit;
         for row in &mut self.rows {
             if row.transaction == transaction && row.commit.is_none() {
                 row.commit = Some(self.next_commit);
@@ -112,6 +126,7 @@ impl Store {
                 self.next_commit += 1;
             }
         }
+        self.writes += u64::from(self.next_commit > before);
     }
 
     pub(crate) fn roll_back(&mut self, transaction: u64) {
@@ -145,6 +160,29 @@ impl Store {
         self.rows.pop();
     }
 
+    /// Forgets the oldest by a rule of its own, of which the floor knows nothing.
+    pub(crate) fn trim(&mut self, keep: usize) {
+        let places: Vec<_> = self.visible().map(|(place, _)| place.at).collect();
+        let going = places.len().saturating_sub(keep);
+        if let Some(last) = places[..going].last() {
+            self.rows
+                .retain(|row| row.commit.is_none_or(|commit| commit > *last));
+        }
+    }
+
+    pub(crate) const fn writes(&self) -> u64 {
+        self.writes
+    }
+
+    pub(crate) fn nonces(&self) -> Vec<Nonce> {
+        let committed = self.rows.iter().filter(|row| row.commit.is_some());
+        committed.map(|row| Nonce(row.nonce)).collect()
+    }
+
+    pub(crate) fn forget_floor(&mut self) {
+        self.floor = Place::default();
+    }
+
     /// As if it had never been: another is committed in its place.
     pub(crate) fn lose_the_last(&mut self) {
         if self.rows.pop().is_some() {
@@ -162,9 +200,12 @@ impl Store {
     }
 
     pub(crate) fn position(&self, id: u64) -> Position {
+        let row = self.rows.iter().rev().find(|row| row.id == id);
+        let row = row.filter(|_| !self.has(Mistake::PositionsAreIds));
+        let nonce = row.map_or(0, |row| row.nonce);
         Position {
             identity: self.identity(),
-            at: Bytes::copy_from_slice(&id.to_be_bytes()),
+            at: [id, nonce].map(u64::to_be_bytes).concat().into(),
         }
     }
 
@@ -181,7 +222,12 @@ impl Store {
         if !self.has(Mistake::PurgesTheYoung) {
             going.retain(|(_, row)| row.at.elapsed() >= retention);
         }
-        let Some((last, _)) = going.last() else {
+        let last = if self.has(Mistake::FloorById) {
+            going.iter().max_by_key(|(_, row)| row.id)
+        } else {
+            going.last()
+        };
+        let Some((last, _)) = last else {
             return 0;
         };
         if !self.has(Mistake::ForgetsTheFloor) && !self.has(Mistake::PurgesInTwoSteps) {
