@@ -112,6 +112,7 @@ pub(crate) async fn recreated_log_flushes(
     stage.places[0].pause();
     stage.places[0].gate.next_begun().await;
     stage.space.log.disrupt(Disruption::Recreate).await?;
+    stage.log.install().await.expect("installs once more");
     stage.rows.write("1", 1);
     append_again(&stage).await;
     stage.places[0].heal();

@@ -10,13 +10,16 @@ mod gaps;
 mod gate;
 mod harness;
 mod history;
+mod isolation;
 mod lease;
 mod loads;
 mod machine;
 mod outages;
+mod pace;
 mod pauses;
 mod place;
 mod real;
+mod recovery;
 mod rows;
 mod scopes;
 mod stage;
@@ -87,6 +90,12 @@ const CASES: &[Case<dyn NodeHarness>] = cases![dyn NodeHarness;
     "P3" pauses::clock_that_leaps_over_a_pause_ends_the_lease,
     "P1, P20" pauses::clock_that_stands_over_a_pause_converges,
     "P20" pauses::nodes_converge_after_healing,
+    "P20" pauses::lost_read_is_given_up,
+    "P16" isolation::hanging_transport_slows_nobody,
+    "P16" isolation::refusing_transport_fails_no_write,
+    "P16" isolation::broken_transport_holds_up_no_commit,
+    "P16" isolation::hanging_log_read_slows_no_writer,
+    "P11" isolation::overflow_widens,
     "P1, P10" outages::killed_log_hides_nothing,
     "P1, P10" outages::stopped_log_hides_nothing,
     "P1, P4" outages::paused_log_hides_nothing,

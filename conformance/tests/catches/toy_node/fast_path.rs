@@ -3,10 +3,9 @@
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
-use invalidation_conformance::CLUSTER;
 use invalidation_core::{
-    ClusterName, Entry, Frame, NodeId, Outgoing, Sender, Signal, Subscription,
-    frame::{Carried, Envelope, Message, Standing, decode, encode},
+    Entry, Error, ErrorKind, Frame, NodeId, Sender, Signal, Subscription,
+    frame::{Carried, Envelope, Message, Standing, decode},
 };
 use tokio::time::sleep;
 
@@ -84,7 +83,7 @@ impl Shared {
     }
 
     /// What is known to be committed.
-    pub(super) async fn spread(&self, entries: Vec<Entry>) {
+    pub(super) async fn spread(self: &Arc<Self>, entries: Vec<Entry>) -> Result<(), Error> {
         if !self.makes(Mistake::OwnWritesWait) {
             for entry in &entries {
                 self.apply_once(entry, false).await;
@@ -94,35 +93,16 @@ impl Shared {
         let standing = identity.map_or(Standing::Claimed, |identity| {
             Standing::Proven(Some(identity))
         });
-        self.publish(entries, &standing);
+        let told = self.tell(entries, &standing).await;
+        told.map_err(|error| Error::new(ErrorKind::Other, "toy", "publish", error.to_string()))
     }
 
     /// What may or may not be.
-    pub(super) fn claim(&self, entries: Vec<Entry>) {
+    pub(super) async fn claim(self: &Arc<Self>, entries: Vec<Entry>) {
         for entry in &entries {
             self.apply(&entry.invalidation, true);
         }
-        self.publish(entries, &Standing::Claimed);
-    }
-
-    fn publish(&self, entries: Vec<Entry>, standing: &Standing) {
-        let sequence = {
-            let mut state = self.state.lock();
-            state.sent += 1;
-            state.sent
-        };
-        let carried = |entry| Carried {
-            entry,
-            standing: standing.clone(),
-        };
-        let bytes = encode(&Envelope {
-            cluster: ClusterName::new(CLUSTER).expect("a good name"),
-            origin: self.id,
-            sequence,
-            message: Message::Invalidations(entries.into_iter().map(carried).collect()),
-        });
-        // The log tells those whom this does not reach.
-        let transport = Arc::clone(&self.setup.transport);
-        tokio::spawn(async move { transport.publish(Outgoing::to_all(bytes)).await.map(drop) });
+        // Its writer hears of another error.
+        let _ = self.tell(entries, &Standing::Claimed).await;
     }
 }

@@ -1,10 +1,10 @@
 //! What it reads from the log, and how fresh that makes it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use invalidation_conformance::Freshness;
 use invalidation_core::{Completeness, Cursor, Page, Payload, ReadRequest, ReadStart};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{Mistake, Shared};
 
@@ -25,7 +25,16 @@ impl Shared {
             let series_started = *series.get_or_insert(started);
             let mut request = ReadRequest::new(&cursor, started);
             request.series_started = series_started;
-            let read = timeout(self.setup.read_timeout, self.setup.log.read(request)).await;
+            let limit = match self.mistake {
+                Mistake::ReadsWithoutTimeout => Duration::MAX,
+                _ => self.setup.read_timeout,
+            };
+            let held = match self.mistake {
+                Mistake::ReadsUnderLock => Some(self.applying.lock().await),
+                _ => None,
+            };
+            let read = timeout(limit, self.setup.log.read(request)).await;
+            drop(held);
             match read {
                 Ok(Ok(Page::Entries {
                     entries,
@@ -59,6 +68,7 @@ impl Shared {
                     self.lease.send_modify(|lease| lease.failures += 1);
                     match self.mistake {
                         Mistake::DropsAllWithoutLog => self.flush(true),
+                        Mistake::BacksOffForLong => sleep(3 * self.setup.poll_interval).await,
                         Mistake::StopsPollingAfterAFailure => {
                             return self.lease.send_modify(|lease| lease.failures = 2);
                         }

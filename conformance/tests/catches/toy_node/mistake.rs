@@ -30,6 +30,10 @@ pub(crate) enum Mistake {
     NeverPolls,
     /// A read of the log that fails is the last one.
     StopsPollingAfterAFailure,
+    /// After a read of the log that fails it pauses for longer than a poll interval.
+    BacksOffForLong,
+    /// It waits for a read of the log for as long as that takes.
+    ReadsWithoutTimeout,
     /// A caller joins any load of its key.
     JoinsOlderLoad,
     /// Nobody joins a load.
@@ -70,4 +74,18 @@ pub(crate) enum Mistake {
     KeepsAcrossRestarts,
     /// A node that was shut down serves what it holds.
     ServesAfterShutdown,
+    /// A write waits until it is published.
+    AwaitsPublish,
+    /// A write fails when it cannot be published.
+    FailsWithItsTransport,
+    /// Nothing is applied while something is published.
+    PublishesUnderLock,
+    /// Nothing is applied while the log is read.
+    ReadsUnderLock,
+    /// Each write is a frame of its own, and none waits.
+    PublishesAllAtOnce,
+    /// What waits to be published grows for ever.
+    WaitsWithoutBound,
+    /// What does not fit is dropped.
+    DropsWhatOverflows,
 }

@@ -6,6 +6,7 @@ mod applying;
 mod fast_path;
 mod log;
 mod mistake;
+mod outbox;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -16,7 +17,9 @@ use async_trait::async_trait;
 use invalidation_conformance::{
     BusinessTransaction, Ending, Freshness, Loader, NodeUnderTest, Row, Setup,
 };
-use invalidation_core::{BoxError, Entry, EntryHash, Error, Invalidation, NodeId, Tick};
+use invalidation_core::{
+    BoxError, Entry, EntryHash, Error, Invalidation, NodeId, Tick, frame::Carried,
+};
 use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, watch},
@@ -42,12 +45,15 @@ pub(crate) async fn start(setup: Setup, mistake: Mistake) -> Result<Arc<dyn Node
         lease: watch::Sender::new(Lease::default()),
         wanted: Notify::new(),
         applying: tokio::sync::Mutex::default(),
+        outbox: Mutex::default(),
+        filled: Notify::new(),
         setup,
     });
     let signals = shared.setup.transport.subscribe().await?;
     let mut tasks = JoinSet::new();
     tasks.spawn(Arc::clone(&shared).poll(cursor));
     tasks.spawn(Arc::clone(&shared).listen(signals));
+    tasks.spawn(Arc::clone(&shared).publish_all());
     Ok(Arc::new(Toy {
         shared,
         tasks: Mutex::new(tasks),
@@ -79,6 +85,9 @@ struct Shared {
     wanted: Notify,
     /// Held while an entry is applied and marked.
     applying: tokio::sync::Mutex<HashSet<EntryHash>>,
+    /// What waits to be published.
+    outbox: Mutex<Vec<Carried>>,
+    filled: Notify,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -244,12 +253,11 @@ impl NodeUnderTest for Toy {
             Ok(_) => self.shared.spread(entries).await,
             Err(error) => {
                 if !self.shared.makes(Mistake::RefusedIsForgotten) {
-                    self.shared.claim(entries);
+                    self.shared.claim(entries).await;
                 }
-                return Err(error);
+                Err(error)
             }
         }
-        Ok(())
     }
 
     async fn end(
@@ -268,7 +276,7 @@ impl NodeUnderTest for Toy {
             Ending::Commit => {
                 transaction.commit().await?;
                 if !self.shared.makes(Mistake::ForgetsTransactions) {
-                    self.shared.spread(entries).await;
+                    self.shared.spread(entries).await?;
                 }
             }
             Ending::RollBack => transaction.roll_back().await?,
