@@ -56,7 +56,7 @@ pub(crate) async fn flush_fences_loads(
 }
 
 /// Writes row 1, and purges its entry before the node has read it. The node stays paused.
-async fn purge_past(stage: &Stage) {
+pub(super) async fn purge_past(stage: &Stage) {
     let place = &stage.places[0];
     place.pause();
     place.gate.next_begun().await; // What was under way before is over.

@@ -6,13 +6,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, future, stream};
 use invalidation_core::{
-    CacheInvalidationTransport, ClusterName, Delivery, Entry, Error, ErrorKind, Frame,
-    Invalidation, NodeId, Outgoing, Sender, SharedTransport, Signal, Subscription,
+    AckSink, Applied, CacheInvalidationTransport, ClusterName, Delivery, Entry, Error, ErrorKind,
+    Frame, Invalidation, NodeId, Outgoing, Sender, SharedTransport, Signal, Subscription,
     TransportCapabilities,
     frame::{Carried, Envelope, Message, Standing, decode, encode},
 };
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::under_test::CLUSTER;
 use crate::wait::eventually;
@@ -135,18 +135,37 @@ impl Wire {
 
     /// Gives the node a frame that carries this entry, as of a node that nobody knows.
     pub(crate) fn carry(&self, entry: Entry, standing: Standing, sender: Sender) {
+        self.inject(self.frame(CLUSTER, entry, standing), sender);
+    }
+
+    /// Gives the node a frame of another cluster than its own.
+    pub(crate) fn carry_for(&self, cluster: &str, entry: Entry) {
+        let bytes = self.frame(cluster, entry, Standing::Claimed);
+        self.inject(bytes, Sender::Authenticated);
+    }
+
+    /// Gives the node a frame that claims this entry, and gives where it says that it has applied it.
+    pub(crate) fn claim_acknowledged(&self, entry: Entry) -> oneshot::Receiver<Applied> {
+        let (ack, told) = AckSink::new();
+        let bytes = self.frame(CLUSTER, entry, Standing::Claimed);
+        self.give(Signal::Frame(
+            Frame::new(bytes, Sender::Authenticated).with_ack(ack),
+        ));
+        told
+    }
+
+    fn frame(&self, cluster: &str, entry: Entry, standing: Standing) -> Bytes {
         let sequence = {
             let mut state = self.state.lock();
             state.made += 1;
             state.made
         };
-        let bytes = encode(&Envelope {
-            cluster: ClusterName::new(CLUSTER).expect("a good name"),
+        encode(&Envelope {
+            cluster: ClusterName::new(cluster).expect("a good name"),
             origin: NodeId::from_bytes([7; 16]),
             sequence,
             message: Message::Invalidations(vec![Carried { entry, standing }]),
-        });
-        self.inject(bytes, sender);
+        })
     }
 
     /// The same, which claims no more than that there may be such an entry.

@@ -186,6 +186,7 @@ caught! {
         "converging_history", "P6, its own write";
     a_refused_write_that_is_forgotten: Wrong::Node(Mistake::RefusedIsForgotten) =>
         "full_log_is_told_and_applied", "what it was told is old";
+        "refused_append_is_told", "P6: a node serves what it was told is old";
         "read_only_log_is_told_and_applied", "what it was told is old";
     a_commit_that_the_node_is_not_told_of: Wrong::Node(Mistake::ForgetsTransactions) =>
         "committed_transaction_invalidates", "P6";
@@ -210,6 +211,30 @@ caught! {
         "overflow_widens", "were to widen to their cache";
     a_queue_that_drops_what_overflows: Wrong::Node(Mistake::DropsWhatOverflows) =>
         "overflow_widens", "each is told";
+    a_frame_of_another_cluster_that_is_heard: Wrong::Node(Mistake::HearsOtherClusters) =>
+        "another_cluster_changes_nothing", "made a node drop a row";
+    a_proven_duplicate_applied_again: Wrong::Node(Mistake::AppliesAgain) =>
+        "proven_duplicate_costs_no_second_miss", "dropped a row again";
+    an_acknowledgement_before_its_time: Wrong::Node(Mistake::AcknowledgesBeforeApplying) =>
+        "acknowledged_is_applied", "before it was applied";
+    an_acknowledgement_that_never_comes: Wrong::Node(Mistake::AcknowledgesNothing) =>
+        "acknowledged_is_applied", "told nobody";
+    a_write_that_returns_before_the_log_has_it: Wrong::Node(Mistake::AppendsLater) =>
+        "refused_append_is_told", "was told to be done";
+    a_load_that_strands_who_joined_it: Wrong::Node(Mistake::StrandsWhoJoined) =>
+        "dropped_leader_strands_nobody", "had not ended: P7: a read that had joined a load";
+    a_failure_that_is_kept: Wrong::Node(Mistake::KeepsFailures) =>
+        "failed_load_is_not_kept", "the failure was kept";
+    a_flush_that_nobody_counts: Wrong::Node(Mistake::CountsNo("cache_invalidation_flushes_total")) =>
+        "what_happens_is_counted", "P19: cache_invalidation_flushes_total";
+    a_gap_that_nobody_counts: Wrong::Node(Mistake::CountsNo("cache_invalidation_gaps_total")) =>
+        "what_happens_is_counted", "P19: cache_invalidation_gaps_total";
+    a_widening_that_nobody_counts: Wrong::Node(Mistake::CountsNo("cache_invalidation_widened_total")) =>
+        "what_happens_is_counted", "P19: cache_invalidation_widened_total";
+    a_drop_that_nobody_counts: Wrong::Node(Mistake::CountsNo("cache_invalidation_dropped_total")) =>
+        "what_happens_is_counted", "P19: cache_invalidation_dropped_total";
+    a_lapse_that_nobody_counts: Wrong::Node(Mistake::CountsNo("cache_invalidation_lease_lapses_total")) =>
+        "what_happens_is_counted", "P19: cache_invalidation_lease_lapses_total";
     a_cache_kept_across_a_restart: Wrong::Node(Mistake::KeepsAcrossRestarts) =>
         "restarted_node_is_cold_and_correct", "holds what it never loaded";
     an_ended_node_that_serves: Wrong::Node(Mistake::ServesAfterShutdown) =>

@@ -10,7 +10,7 @@ use super::{
         under_test::Freshness,
     },
     checker::Awaited,
-    run::{History, NODES},
+    run::History,
     schedule::KEYS,
 };
 use crate::wait;
@@ -24,7 +24,7 @@ impl History {
         let mut all = Vec::new();
         for key in 0..KEYS {
             let version = self.newest(key);
-            for at in 0..NODES {
+            for (at, recovery) in recoveries.iter().enumerate() {
                 for freshness in Freshness::ALL {
                     let mut awaited = Awaited {
                         key,
@@ -35,7 +35,7 @@ impl History {
                         seen: None,
                         why: None,
                     };
-                    self.wait_for(&mut awaited, &recoveries[at]).await;
+                    self.wait_for(&mut awaited, recovery).await;
                     all.push(awaited);
                 }
             }

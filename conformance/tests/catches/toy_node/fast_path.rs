@@ -3,13 +3,17 @@
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
+use invalidation_conformance::CLUSTER;
 use invalidation_core::{
     Entry, Error, ErrorKind, Frame, NodeId, Sender, Signal, Subscription,
     frame::{Carried, Envelope, Message, Standing, decode},
 };
 use tokio::time::sleep;
 
-use super::{Mistake, Shared};
+use super::{
+    Mistake, Shared,
+    counting::{DROPPED, GAPS},
+};
 
 impl Shared {
     pub(super) async fn listen(self: Arc<Self>, mut signals: Subscription) {
@@ -17,12 +21,16 @@ impl Shared {
             while let Some(Ok(signal)) = signals.next().await {
                 match signal {
                     Signal::Frame(frame) => {
-                        let heard = self.hear(&frame).await;
+                        let heard = self.hear(frame).await;
                         if heard.is_break() {
                             return;
                         }
                     }
-                    Signal::Gap(_) | Signal::Nudge => self.wanted.notify_one(),
+                    Signal::Gap(reason) => {
+                        self.count(GAPS, reason.as_str());
+                        self.wanted.notify_one();
+                    }
+                    Signal::Nudge => self.wanted.notify_one(),
                     _ => {}
                 }
             }
@@ -39,14 +47,30 @@ impl Shared {
         }
     }
 
-    async fn hear(&self, frame: &Frame) -> ControlFlow<()> {
+    async fn hear(&self, frame: Frame) -> ControlFlow<()> {
         let Ok(envelope) = decode(&frame.bytes) else {
+            self.count(GAPS, "a frame that nobody can read");
             self.wanted.notify_one();
             return match self.mistake {
                 Mistake::StopsAtNonsense => ControlFlow::Break(()),
                 _ => ControlFlow::Continue(()),
             };
         };
+        if envelope.cluster.as_str() != CLUSTER && !self.makes(Mistake::HearsOtherClusters) {
+            self.count(DROPPED, "of another cluster");
+            return ControlFlow::Continue(());
+        }
+        let mut ack = frame.ack;
+        match self.mistake {
+            Mistake::AcknowledgesNothing => ack = None,
+            Mistake::AcknowledgesBeforeApplying => {
+                if let Some(ack) = ack.take() {
+                    ack.applied();
+                    sleep(Duration::from_millis(15)).await;
+                }
+            }
+            _ => {}
+        }
         let is_late = self.is_late(&envelope);
         let Message::Invalidations(carried) = envelope.message else {
             return ControlFlow::Continue(());
@@ -64,6 +88,9 @@ impl Shared {
             } else {
                 self.apply(&entry.invalidation, true);
             }
+        }
+        if let Some(ack) = ack {
+            ack.applied();
         }
         ControlFlow::Continue(())
     }

@@ -88,4 +88,20 @@ pub(crate) enum Mistake {
     WaitsWithoutBound,
     /// What does not fit is dropped.
     DropsWhatOverflows,
+    /// It hears the frames of other clusters.
+    HearsOtherClusters,
+    /// What a frame had told and proven is applied again when the log tells it.
+    AppliesAgain,
+    /// A frame is acknowledged, and then applied.
+    AcknowledgesBeforeApplying,
+    /// No frame is acknowledged.
+    AcknowledgesNothing,
+    /// A write returns before the log has it.
+    AppendsLater,
+    /// Who joined a load waits for it for ever.
+    StrandsWhoJoined,
+    /// A load that failed is kept.
+    KeepsFailures,
+    /// The counter of this name is never raised.
+    CountsNo(&'static str),
 }

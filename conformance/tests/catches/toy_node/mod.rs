@@ -3,6 +3,7 @@
 //! It is as simple as a node can be: every cache is one map, and whatever is not a key of it clears it.
 
 mod applying;
+mod counting;
 mod fast_path;
 mod log;
 mod mistake;
@@ -110,6 +111,8 @@ struct State {
     entries: Entries,
     flights: HashMap<(Freshness, String), Flight>,
     sent: u64,
+    /// What could not be loaded, for a node that keeps it.
+    failed: HashSet<(Freshness, String)>,
     /// The newest frame of each node.
     newest: HashMap<NodeId, u64>,
 }
@@ -153,6 +156,10 @@ impl Shared {
             stored.expires = now + self.setup.ttl;
         }
         Some(stored.row.version)
+    }
+
+    fn failed(&self, at: &(Freshness, String)) -> bool {
+        self.state.lock().failed.contains(at)
     }
 
     /// The flight to follow, or a new one to lead.
@@ -220,13 +227,23 @@ impl NodeUnderTest for Toy {
             let came = self.shared.state.lock().sequence;
             match self.shared.board(&at, proved) {
                 Err(lead) => {
-                    let row = load().await?;
+                    let loaded = match self.shared.failed(&at) {
+                        true => Err("as before".into()),
+                        false => load().await,
+                    };
+                    if loaded.is_err() && self.shared.makes(Mistake::KeepsFailures) {
+                        self.shared.state.lock().failed.insert(at.clone());
+                    }
+                    let row = loaded?;
                     self.shared.land(at, lead, &row);
                     return Ok(row.version);
                 }
                 Ok(mut flight) => {
                     let landed = flight.landed.wait_for(Option::is_some).await;
                     let Some(row) = landed.ok().and_then(|row| row.clone()) else {
+                        if self.shared.makes(Mistake::StrandsWhoJoined) {
+                            std::future::pending::<()>().await;
+                        }
                         continue;
                     };
                     let trusts = matches!(
@@ -249,6 +266,11 @@ impl NodeUnderTest for Toy {
 
     async fn invalidate(&self, what: Vec<Invalidation>) -> Result<(), Error> {
         let entries: Vec<_> = what.into_iter().map(Entry::new).collect();
+        if self.shared.makes(Mistake::AppendsLater) {
+            let (log, later) = (Arc::clone(&self.shared.setup.log), entries.clone());
+            tokio::spawn(async move { log.append(&later).await.map(drop) });
+            return self.shared.spread(entries).await;
+        }
         match self.shared.setup.log.append(&entries).await {
             Ok(_) => self.shared.spread(entries).await,
             Err(error) => {

@@ -9,7 +9,7 @@ use invalidation_core::{
 };
 use tokio::time::{Duration, timeout};
 
-use super::{Mistake, Shared};
+use super::{Mistake, Shared, counting::WIDENED};
 
 /// No transport may take longer.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -52,6 +52,7 @@ impl Shared {
                 Mistake::DropsWhatOverflows => drop(waiting.pop()),
                 Mistake::WaitsWithoutBound => {}
                 _ => {
+                    self.count(WIDENED, "what waits is too much");
                     let whole = |one: &Carried| match &one.entry.invalidation {
                         Invalidation::Cache { cache, .. } => Invalidation::Cache {
                             cache: cache.clone(),
