@@ -165,9 +165,9 @@ pub(crate) async fn overflow_widens(
         "P11: {written} writes put {under_way} frames under way on a transport that hangs"
     );
     wire.set(Line::Open);
-    let missing = || match wire.carried() {
-        carried if carried.iter().flatten().any(is_wide) => 0,
-        carried => written - named(&carried),
+    let missing = || match wire.has_carried(is_wide) {
+        true => 0,
+        false => written - named(&wire.carried()),
     };
     eventually!(
         format!(
@@ -195,7 +195,7 @@ pub(crate) async fn overflow(stage: &Stage) -> usize {
     let mut written = 0;
     let writing = async {
         for _ in 0..2 * FRAMES {
-            if wire.under_way() > FRAMES || wire.carried().iter().flatten().any(is_wide) {
+            if wire.under_way() > FRAMES || wire.has_carried(is_wide) {
                 break;
             }
             // More than may wait; it may be under way at once as long as the transport has room.

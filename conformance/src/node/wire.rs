@@ -190,6 +190,12 @@ impl Wire {
         self.give(Signal::Frame(Frame::new(bytes, sender)));
     }
 
+    /// Whether any of them carried such a one.
+    pub(crate) fn has_carried(&self, such: fn(&Invalidation) -> bool) -> bool {
+        let state = self.state.lock();
+        state.carried.iter().flatten().flatten().any(such)
+    }
+
     fn begin(&self, frame: &Outgoing) -> Publishing<'_> {
         let mut state = self.state.lock();
         state.published += 1;
