@@ -12,7 +12,10 @@ use super::{
     under_test::Freshness,
     wire::Line,
 };
-use crate::{Unable, wait::eventually};
+use crate::{
+    Unable,
+    wait::{PATIENCE, eventually, within},
+};
 
 /// P6: once `invalidate` has returned, this node never serves the old value, in any cache and by any scope.
 pub(crate) async fn own_write_is_seen_at_once(
@@ -275,6 +278,110 @@ pub(crate) async fn marked_is_applied(
         }
         let read = stage.read(1, Freshness::Strict, "1").await;
         assert_eq!(read, version, "a strict read after the write returned");
+    }
+    Ok(())
+}
+
+/// P18: what another cluster says changes nothing.
+pub(crate) async fn another_cluster_changes_nothing(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::with(&harness, 1).await?;
+    let wire = &stage.places[0].wire;
+    stage.warm(0, "1").await;
+    wire.heard_by_the_node().await;
+    for what in [
+        Invalidation::Everything,
+        in_cache(Freshness::Eventual.cache(), Scope::keys(["1"])),
+    ] {
+        wire.carry_for("another", Entry::new(what));
+    }
+    assert!(stage.heard(0).await, "its own cluster is heard no more");
+    assert!(
+        stage.holds(0, Freshness::Eventual, "1"),
+        "P18: a frame of another cluster made a node drop a row"
+    );
+    Ok(())
+}
+
+/// P8: what a proven frame told, and was applied, costs no second miss when the log tells it too.
+pub(crate) async fn proven_duplicate_costs_no_second_miss(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::with(&harness, 1).await?;
+    let place = &stage.places[0];
+    let name = Freshness::Eventual.cache();
+    stage.warm(0, "1").await;
+    place.gate.set(Gate::Hangs);
+    place.gate.next_begun().await; // What was under way before is over.
+    place.wire.heard_by_the_node().await;
+    let entry = Entry::new(in_cache(name, Scope::keys(["1"])));
+    stage.rows.write("1", 1);
+    let positions = stage.log.append(std::slice::from_ref(&entry)).await;
+    let identity = positions.expect("appends")[0].identity.clone();
+    let proven = Standing::Proven(Some(identity));
+    place.wire.carry(entry, proven, Sender::Authenticated);
+    eventually!("a frame is applied", {
+        (!stage.holds(0, Freshness::Eventual, "1")).then_some(())
+    });
+    stage.read(0, Freshness::Eventual, "1").await; // The first miss.
+    place.gate.set(Gate::Open);
+    stage.caught_up(0).await;
+    assert!(
+        stage.holds(0, Freshness::Eventual, "1"),
+        "P8: the log's entry dropped a row again, which a proven frame had dropped before"
+    );
+    Ok(())
+}
+
+/// P9: a frame is acknowledged when it is applied, and no sooner.
+pub(crate) async fn acknowledged_is_applied(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::with(&harness, 1).await?;
+    let wire = &stage.places[0].wire;
+    wire.heard_by_the_node().await;
+    for _ in 0..20 {
+        stage.warm(0, "1").await;
+        let entry = Entry::new(in_cache(Freshness::Eventual.cache(), Scope::keys(["1"])));
+        let told = wire.claim_acknowledged(entry);
+        let told = within("an acknowledgement", PATIENCE, told).await;
+        assert!(
+            told.is_ok(),
+            "a node that applied a frame told nobody, though it was asked to"
+        );
+        assert!(
+            !stage.holds(0, Freshness::Eventual, "1"),
+            "a frame was acknowledged before it was applied"
+        );
+    }
+    Ok(())
+}
+
+/// P1, P6: a write that the log does not take is told to the writer, and takes effect on its node all the same.
+pub(crate) async fn refused_append_is_told(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::with(&harness, 1).await?;
+    stage.places[0].gate.refuse_appends();
+    for version in 1..=3 {
+        stage.warm(0, "1").await;
+        stage.rows.write("1", version);
+        let node = stage.places[0].node();
+        let told = within("a write", PATIENCE, node.invalidate(of_key("1"))).await;
+        assert!(
+            told.is_err(),
+            "P1: a write that the log had refused was told to be done"
+        );
+        let read = stage.read(0, Freshness::Eventual, "1").await;
+        assert_eq!(
+            read, version,
+            "P6: a node serves what it was told is old, since its log refused to say so"
+        );
     }
     Ok(())
 }

@@ -56,7 +56,7 @@ pub(crate) async fn flush_fences_loads(
 }
 
 /// Writes row 1, and purges its entry before the node has read it. The node stays paused.
-async fn purge_past(stage: &Stage) {
+pub(super) async fn purge_past(stage: &Stage) {
     let place = &stage.places[0];
     place.pause();
     place.gate.next_begun().await; // What was under way before is over.
@@ -112,6 +112,7 @@ pub(crate) async fn recreated_log_flushes(
     stage.places[0].pause();
     stage.places[0].gate.next_begun().await;
     stage.space.log.disrupt(Disruption::Recreate).await?;
+    stage.log.install().await.expect("installs once more");
     stage.rows.write("1", 1);
     append_again(&stage).await;
     stage.places[0].heal();

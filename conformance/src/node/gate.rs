@@ -1,6 +1,6 @@
 //! A log that the suite can break for one node alone, whatever its backend can do.
 
-use std::{any::Any, time::Duration};
+use std::{any::Any, fmt, time::Duration};
 
 use async_trait::async_trait;
 use invalidation_core::{
@@ -9,11 +9,13 @@ use invalidation_core::{
 };
 use tokio::sync::watch;
 
+use super::pace::Pace;
+
 /// One node's handle of the log.
-#[derive(Debug)]
 pub(crate) struct GatedLog {
     inner: SharedLog,
     state: watch::Sender<State>,
+    pace: Pace,
 }
 
 /// What its reads do.
@@ -25,6 +27,8 @@ pub(crate) enum Gate {
     Fails,
     /// They wait before they look.
     Hangs,
+    /// They never end, whatever comes later: what they were asked with is lost.
+    Loses,
     /// They look, and their answer waits.
     AnswersHang,
     /// So many pages of one entry pass, and later reads wait before they look.
@@ -36,6 +40,7 @@ pub(crate) enum Gate {
 #[derive(Debug, Clone, Copy)]
 struct State {
     gate: Gate,
+    refuses: bool,
     begun: u64,
     looked: u64,
     ended: u64,
@@ -46,6 +51,7 @@ impl GatedLog {
     pub(crate) fn new(inner: SharedLog) -> Self {
         let state = State {
             gate: Gate::Open,
+            refuses: false,
             begun: 0,
             looked: 0,
             ended: 0,
@@ -54,7 +60,18 @@ impl GatedLog {
         Self {
             inner,
             state: watch::Sender::new(state),
+            pace: Pace::new(),
         }
+    }
+
+    /// When it is read, and what that has proved.
+    pub(crate) const fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
+    /// From here on it refuses what is appended.
+    pub(crate) fn refuse_appends(&self) {
+        self.state.send_modify(|state| state.refuses = true);
     }
 
     /// Takes effect at once, on reads under way as well.
@@ -103,6 +120,7 @@ impl GatedLog {
             let gate = may.await.expect("its sender lives").gate;
             match gate {
                 Gate::Fails => return Err(self.unreadable()),
+                Gate::Loses => std::future::pending().await,
                 Gate::Pages(_) => {
                     let mut taken = false;
                     self.state.send_modify(|state| {
@@ -155,10 +173,16 @@ impl InvalidationLog for GatedLog {
     }
 
     async fn append(&self, entries: &[Entry]) -> Result<Vec<Position>, Error> {
+        if self.state.borrow().refuses {
+            let name = self.inner.capabilities().name;
+            let full = ErrorKind::Unavailable;
+            return Err(Error::new(full, name, "append", "as the suite asked"));
+        }
         self.inner.append(entries).await
     }
 
     async fn read(&self, mut request: ReadRequest<'_>) -> Result<Page, Error> {
+        let mut reading = self.pace.begin(&request);
         self.state.send_modify(|state| state.begun += 1);
         let read = async {
             if self.enter().await? {
@@ -168,6 +192,8 @@ impl InvalidationLog for GatedLog {
             self.leave(page).await
         };
         let result = read.await;
+        reading.ends(result.as_ref().ok());
+        drop(reading);
         self.state.send_modify(|state| {
             state.ended += 1;
             state.answered += u64::from(result.is_ok());
@@ -198,5 +224,11 @@ impl InvalidationLog for GatedLog {
     /// The harness's handle stays open: a node that starts again uses it.
     async fn close(&self) -> Result<(), Error> {
         Ok(())
+    }
+}
+
+impl fmt::Debug for GatedLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("GatedLog").field(&self.inner).finish()
     }
 }

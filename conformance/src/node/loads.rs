@@ -2,14 +2,17 @@
 
 use std::{pin::pin, sync::Arc};
 
-use futures_util::future::join_all;
-use invalidation_core::Invalidation;
+use futures_util::{FutureExt, future::join_all};
+use invalidation_core::{BoxError, Invalidation};
 
 use super::{
     NodeHarness,
     scopes::{of_all, of_key, of_tag},
     stage::Stage,
-    under_test::Freshness::{Eventual, Strict},
+    under_test::{
+        Freshness::{self, Eventual, Strict},
+        Loader,
+    },
 };
 use crate::{Unable, wait};
 
@@ -154,5 +157,53 @@ pub(crate) async fn concurrent_callers_load_once(
     let others = wait::within("the others", wait::PATIENCE, join_all(others)).await;
     assert_eq!(others, [0; 10]);
     assert!(!unused.was_begun(), "a second load of the same key ran");
+    Ok(())
+}
+
+/// P7: who leads a load and goes away strands nobody who waits for it.
+pub(crate) async fn dropped_leader_strands_nobody(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::with(&harness, 1).await?;
+    let (loader, load) = stage.rows.held_loader("1");
+    let leader = stage.spawn_read(0, Eventual, "1", loader);
+    load.begun().await;
+    let mut joiner = pin!(stage.places[0].read(Eventual, "1", stage.rows.loader("1")));
+    let early = wait::arrive(joiner.as_mut()).await;
+    leader.abort();
+    let read = match early {
+        Some(read) => read,
+        None => wait::within("P7: a read that had joined a load", wait::PATIENCE, joiner).await,
+    };
+    assert_eq!(read, 0);
+    let after = stage.read(0, Eventual, "1").await;
+    assert_eq!(after, 0, "a read after it");
+    Ok(())
+}
+
+/// A load that fails is told to whom it concerns, and is not kept.
+pub(crate) async fn failed_load_is_not_kept(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::with(&harness, 1).await?;
+    let failing: Loader =
+        Arc::new(|| async { Err::<_, BoxError>("as the suite asked".into()) }.boxed());
+    let node = stage.places[0].node();
+    for freshness in Freshness::ALL {
+        let read = node.read(freshness, "1", failing.clone());
+        let failed = wait::within("a load that fails", wait::PATIENCE, read).await;
+        assert!(
+            failed.is_err(),
+            "a load failed, and the read gave {failed:?}"
+        );
+        let again = node.read(freshness, "1", stage.rows.loader("1"));
+        let again = wait::within("a load after it", wait::PATIENCE, again).await;
+        assert!(
+            matches!(again, Ok(0)),
+            "after a load that failed the next read gave {again:?}: the failure was kept"
+        );
+    }
     Ok(())
 }

@@ -5,18 +5,22 @@
 //! links away are ignored where the harness cannot.
 
 mod clock;
+mod counting;
 mod delivery;
 mod gaps;
 mod gate;
 mod harness;
 mod history;
+mod isolation;
 mod lease;
 mod loads;
 mod machine;
 mod outages;
+mod pace;
 mod pauses;
 mod place;
 mod real;
+mod recovery;
 mod rows;
 mod scopes;
 mod stage;
@@ -58,6 +62,10 @@ const CASES: &[Case<dyn NodeHarness>] = cases![dyn NodeHarness;
     "P8, P18" delivery::forged_proof_is_mended_by_the_log,
     "P12" delivery::nonsense_stops_nothing,
     "P8, P9" delivery::marked_is_applied,
+    "P8" delivery::proven_duplicate_costs_no_second_miss,
+    "P9" delivery::acknowledged_is_applied,
+    "P18" delivery::another_cluster_changes_nothing,
+    "P1, P6" delivery::refused_append_is_told,
     "P3, P20" lease::unreadable_log_is_bypassed,
     "P3" lease::strict_read_sees_every_commit,
     "P3" lease::strict_read_shares_no_read_already_begun,
@@ -73,6 +81,8 @@ const CASES: &[Case<dyn NodeHarness>] = cases![dyn NodeHarness;
     "P7" loads::later_caller_joins_no_older_load,
     "P7" loads::later_caller_joins_no_older_load_by_tag,
     "P7" loads::concurrent_callers_load_once,
+    "P7" loads::dropped_leader_strands_nobody,
+    "P7" loads::failed_load_is_not_kept,
     "P10, P13" gaps::purge_past_a_paused_node_flushes,
     "P5, P10" gaps::flush_fences_loads,
     "P10" gaps::restored_log_flushes,
@@ -87,6 +97,13 @@ const CASES: &[Case<dyn NodeHarness>] = cases![dyn NodeHarness;
     "P3" pauses::clock_that_leaps_over_a_pause_ends_the_lease,
     "P1, P20" pauses::clock_that_stands_over_a_pause_converges,
     "P20" pauses::nodes_converge_after_healing,
+    "P20" pauses::lost_read_is_given_up,
+    "P16" isolation::hanging_transport_slows_nobody,
+    "P16" isolation::refusing_transport_fails_no_write,
+    "P16" isolation::broken_transport_holds_up_no_commit,
+    "P16" isolation::hanging_log_read_slows_no_writer,
+    "P11" isolation::overflow_widens,
+    "P19" counting::what_happens_is_counted,
     "P1, P10" outages::killed_log_hides_nothing,
     "P1, P10" outages::stopped_log_hides_nothing,
     "P1, P4" outages::paused_log_hides_nothing,

@@ -4,6 +4,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 
 use super::{
     NodeHarness,
+    gate::Gate,
     stage::Stage,
     timing::MAX_STALENESS,
     under_test::Freshness::{Bounded, Strict},
@@ -80,6 +81,24 @@ pub(crate) async fn nodes_converge_after_healing(
         for place in &stage.places {
             place.heal();
         }
+        stage.converges("1", version).await;
+    }
+    Ok(())
+}
+
+/// P20: a read of the log whose answer is lost is given up within the read timeout, and another one takes its place.
+pub(crate) async fn lost_read_is_given_up(
+    harness: Arc<dyn NodeHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::with(&harness, 1).await?;
+    for version in 1..=2 {
+        stage.warm(0, "1").await;
+        let gate = &stage.places[0].gate;
+        gate.set(Gate::Loses);
+        gate.next_begun().await; // It is lost, unless what was under way before has come through.
+        gate.set(Gate::Open);
+        stage.write_elsewhere("1", version).await;
         stage.converges("1", version).await;
     }
     Ok(())

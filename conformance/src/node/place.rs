@@ -16,7 +16,7 @@ use super::{
     clock::LeapingClock,
     gate::{Gate, GatedLog},
     harness::NodeHarness,
-    timing::{MAX_STALENESS, POLL, READ_TIMEOUT},
+    timing::{MAX_STALENESS, OUTBOX_ITEMS, POLL, READ_TIMEOUT},
     under_test::{Freshness, Loader, NodeUnderTest, Setup},
     wire::{Line, Wire},
 };
@@ -82,6 +82,7 @@ impl Place {
             read_timeout: READ_TIMEOUT,
             ttl: self.ttl,
             max_staleness: MAX_STALENESS,
+            outbox_items: OUTBOX_ITEMS,
         }
     }
 

@@ -19,6 +19,7 @@ pub(crate) async fn start(setup: Setup) -> Result<Arc<dyn NodeUnderTest>, Error>
     let mut settings = NodeSettings::default();
     settings.poll_interval = setup.poll_interval;
     settings.read_timeout = setup.read_timeout;
+    settings.outbox_items = setup.outbox_items;
     let node = Node::builder(CLUSTER)
         .shared_log(setup.log)
         .shared_transport(setup.transport)

@@ -10,6 +10,7 @@ use super::{
     harness::NodeHarness,
     machine::Machine,
     place::Place,
+    recovery::{Found, Recovery},
     rows::Rows,
     scopes::{in_cache, of_key},
     timing::{RECOVERY, TTL},
@@ -203,26 +204,33 @@ impl Stage {
     /// Waits until every node reads this version in every cache and has its lease back, no longer than recovery may
     /// take (`P20`).
     pub(crate) async fn converges(&self, key: &str, version: u64) {
-        let machine = Machine::watch();
-        for place in 0..self.places.len() {
+        let recoveries: Vec<_> = self
+            .places
+            .iter()
+            .map(|place| Recovery::of(place))
+            .collect();
+        for (place, recovery) in recoveries.iter().enumerate() {
             for freshness in Freshness::ALL {
+                let wait = recovery.wait();
                 loop {
+                    let applied = wait.applied();
                     let read = self.read(place, freshness, key).await;
                     // What may be served without waiting is served under a lease; so it tells whether there is one.
                     let leased =
                         freshness != Freshness::Bounded || self.holds(place, freshness, key);
-                    if read >= version && leased {
-                        break;
-                    }
-                    let what = match read >= version {
-                        true => "has no lease again".to_owned(),
-                        false => format!("still reads version {read} of {key:?}"),
+                    let (found, what) = match (read >= version, leased) {
+                        (true, true) => break,
+                        (true, false) => (Found::NoLease, "has no lease again".to_owned()),
+                        (false, _) => {
+                            (Found::Old, format!("still reads version {read} of {key:?}"))
+                        }
                     };
-                    assert!(
-                        machine.ran() < RECOVERY,
-                        "P20: node {place} {what} in its {freshness:?} cache, and version {version} of {key:?} was \
-                         committed, and nothing was broken, {RECOVERY:?} ago"
-                    );
+                    if let Some(why) = wait.breach(applied, found) {
+                        panic!(
+                            "P20: node {place} {what} in its {freshness:?} cache, and version {version} of {key:?} was \
+                             committed, {why}"
+                        );
+                    }
                     sleep(Duration::from_millis(5)).await;
                 }
             }

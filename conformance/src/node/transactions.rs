@@ -112,7 +112,10 @@ pub(crate) async fn forgotten_transaction_leaves_nothing_stale(
 }
 
 /// A transaction that has written row 1, once the database lets it.
-async fn begin(stage: &Stage, version: u64) -> Result<Box<dyn BusinessTransaction>, Unable> {
+pub(crate) async fn begin(
+    stage: &Stage,
+    version: u64,
+) -> Result<Box<dyn BusinessTransaction>, Unable> {
     // A transaction that was dropped may still be rolling back.
     let deadline = tokio::time::Instant::now() + wait::PATIENCE;
     loop {
@@ -126,7 +129,7 @@ async fn begin(stage: &Stage, version: u64) -> Result<Box<dyn BusinessTransactio
     }
 }
 
-async fn end(stage: &Stage, transaction: Box<dyn BusinessTransaction>, ending: Ending) {
+pub(crate) async fn end(stage: &Stage, transaction: Box<dyn BusinessTransaction>, ending: Ending) {
     let node = stage.places[0].node();
     let ended = node.end(transaction, of_key("1"), ending);
     wait::within("the end of a transaction", wait::PATIENCE, ended)

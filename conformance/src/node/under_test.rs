@@ -57,6 +57,9 @@ pub struct Setup {
     pub ttl: Duration,
     /// The bound of [`Freshness::Bounded`].
     pub max_staleness: Duration,
+    /// How many keys and tags may wait for a transport that has no room for them. More widen to their caches, and these
+    /// to everything (`P11`).
+    pub outbox_items: usize,
 }
 
 /// What a loader finds.

@@ -1,17 +1,18 @@
 //! A transport that the suite can break for one node alone, whatever its backend can do.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, pin::pin, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, future, stream};
 use invalidation_core::{
-    CacheInvalidationTransport, ClusterName, Delivery, Entry, Error, Frame, NodeId, Outgoing,
-    Sender, SharedTransport, Signal, Subscription, TransportCapabilities,
-    frame::{Carried, Envelope, Message, Standing, encode},
+    AckSink, Applied, CacheInvalidationTransport, ClusterName, Delivery, Entry, Error, ErrorKind,
+    Frame, Invalidation, NodeId, Outgoing, Sender, SharedTransport, Signal, Subscription,
+    TransportCapabilities,
+    frame::{Carried, Envelope, Message, Standing, decode, encode},
 };
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::under_test::CLUSTER;
 use crate::wait::eventually;
@@ -20,6 +21,8 @@ use crate::wait::eventually;
 pub(crate) struct Wire {
     inner: SharedTransport,
     state: Arc<Mutex<State>>,
+    /// The line is another one.
+    changed: Notify,
 }
 
 /// What happens to its frames.
@@ -34,6 +37,10 @@ pub(crate) enum Line {
     Doubles,
     /// Those to this node are kept back.
     Holds,
+    /// Publishing one does not end.
+    Hangs,
+    /// Publishing one fails.
+    Refuses,
 }
 
 #[derive(Default)]
@@ -43,6 +50,31 @@ struct State {
     made: u64,
     held: Vec<Signal>,
     injections: Vec<mpsc::UnboundedSender<Signal>>,
+    /// How many frames the node published: the number of the last one.
+    published: u64,
+    /// How many of them are under way.
+    under_way: usize,
+    /// The newest one that the node did not wait for.
+    given_up: u64,
+    /// What each of them carried, since the suite asked.
+    carried: Option<Vec<Vec<Invalidation>>>,
+}
+
+/// A frame that is published.
+struct Publishing<'a> {
+    state: &'a Mutex<State>,
+    number: u64,
+    has_ended: bool,
+}
+
+impl Drop for Publishing<'_> {
+    fn drop(&mut self) {
+        let mut state = self.state.lock();
+        state.under_way -= 1;
+        if !self.has_ended {
+            state.given_up = state.given_up.max(self.number);
+        }
+    }
 }
 
 impl Wire {
@@ -50,12 +82,35 @@ impl Wire {
         Self {
             inner,
             state: Arc::default(),
+            changed: Notify::new(),
         }
     }
 
     /// Takes effect at once. What was kept back stays so until it is let through.
     pub(crate) fn set(&self, line: Line) {
         self.state.lock().line = line;
+        self.changed.notify_waiters();
+    }
+
+    /// How many frames the node has begun to publish.
+    pub(crate) fn published(&self) -> u64 {
+        self.state.lock().published
+    }
+
+    /// How many of them are under way.
+    pub(crate) fn under_way(&self) -> usize {
+        self.state.lock().under_way
+    }
+
+    /// The number of the newest one that the node did not wait for.
+    pub(crate) fn given_up(&self) -> u64 {
+        self.state.lock().given_up
+    }
+
+    /// What each frame carried that was published since this was called first.
+    pub(crate) fn carried(&self) -> Vec<Vec<Invalidation>> {
+        let mut state = self.state.lock();
+        state.carried.get_or_insert_default().clone()
     }
 
     /// How many frames are kept back.
@@ -69,6 +124,7 @@ impl Wire {
         state.line = Line::Open;
         let held = std::mem::take(&mut state.held);
         drop(state);
+        self.changed.notify_waiters();
         for signal in held.into_iter().rev() {
             if let Signal::Frame(frame) = &signal {
                 self.inject(frame.bytes.clone(), frame.sender);
@@ -79,18 +135,37 @@ impl Wire {
 
     /// Gives the node a frame that carries this entry, as of a node that nobody knows.
     pub(crate) fn carry(&self, entry: Entry, standing: Standing, sender: Sender) {
+        self.inject(self.frame(CLUSTER, entry, standing), sender);
+    }
+
+    /// Gives the node a frame of another cluster than its own.
+    pub(crate) fn carry_for(&self, cluster: &str, entry: Entry) {
+        let bytes = self.frame(cluster, entry, Standing::Claimed);
+        self.inject(bytes, Sender::Authenticated);
+    }
+
+    /// Gives the node a frame that claims this entry, and gives where it says that it has applied it.
+    pub(crate) fn claim_acknowledged(&self, entry: Entry) -> oneshot::Receiver<Applied> {
+        let (ack, told) = AckSink::new();
+        let bytes = self.frame(CLUSTER, entry, Standing::Claimed);
+        self.give(Signal::Frame(
+            Frame::new(bytes, Sender::Authenticated).with_ack(ack),
+        ));
+        told
+    }
+
+    fn frame(&self, cluster: &str, entry: Entry, standing: Standing) -> Bytes {
         let sequence = {
             let mut state = self.state.lock();
             state.made += 1;
             state.made
         };
-        let bytes = encode(&Envelope {
-            cluster: ClusterName::new(CLUSTER).expect("a good name"),
+        encode(&Envelope {
+            cluster: ClusterName::new(cluster).expect("a good name"),
             origin: NodeId::from_bytes([7; 16]),
             sequence,
             message: Message::Invalidations(vec![Carried { entry, standing }]),
-        });
-        self.inject(bytes, sender);
+        })
     }
 
     /// The same, which claims no more than that there may be such an entry.
@@ -113,6 +188,47 @@ impl Wire {
     /// Gives the node these bytes as a frame.
     pub(crate) fn inject(&self, bytes: Bytes, sender: Sender) {
         self.give(Signal::Frame(Frame::new(bytes, sender)));
+    }
+
+    /// Whether any of them carried such a one.
+    pub(crate) fn has_carried(&self, such: fn(&Invalidation) -> bool) -> bool {
+        let state = self.state.lock();
+        state.carried.iter().flatten().flatten().any(such)
+    }
+
+    fn begin(&self, frame: &Outgoing) -> Publishing<'_> {
+        let mut state = self.state.lock();
+        state.published += 1;
+        state.under_way += 1;
+        if let Some(all) = &mut state.carried {
+            let message = decode(&frame.bytes).map(|envelope| envelope.message);
+            if let Ok(Message::Invalidations(carried)) = message {
+                all.push(
+                    carried
+                        .into_iter()
+                        .map(|one| one.entry.invalidation)
+                        .collect(),
+                );
+            }
+        }
+        Publishing {
+            state: &self.state,
+            number: state.published,
+            has_ended: false,
+        }
+    }
+
+    /// The line, once it does not hang.
+    async fn line(&self) -> Line {
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            let line = self.state.lock().line;
+            if line != Line::Hangs {
+                return line;
+            }
+            changed.await;
+        }
     }
 
     fn give(&self, signal: Signal) {
@@ -172,10 +288,17 @@ impl CacheInvalidationTransport for Wire {
     }
 
     async fn publish(&self, frame: Outgoing) -> Result<Delivery, Error> {
-        if self.state.lock().line == Line::Swallows {
-            return Ok(Delivery::default());
-        }
-        self.inner.publish(frame).await
+        let mut publishing = self.begin(&frame);
+        let result = match self.line().await {
+            Line::Swallows => Ok(Delivery::default()),
+            Line::Refuses => {
+                let (kind, name) = (ErrorKind::Unavailable, self.inner.capabilities().name);
+                Err(Error::new(kind, name, "publish", "as the suite asked"))
+            }
+            _ => self.inner.publish(frame).await,
+        };
+        publishing.has_ended = true;
+        result
     }
 
     async fn probe(&self) -> Result<(), Error> {

@@ -146,6 +146,10 @@ caught! {
         "killed_log_hides_nothing", "P20";
         "stopped_log_hides_nothing", "P20";
         "cut_link_to_the_log_hides_nothing", "P20";
+    a_node_that_backs_off_for_seconds: Wrong::Node(Mistake::BacksOffForLong) =>
+        "nodes_converge_after_healing", "begun no read of its log";
+    a_node_that_waits_for_a_lost_answer: Wrong::Node(Mistake::ReadsWithoutTimeout) =>
+        "lost_read_is_given_up", "waits for a read of its log";
     a_caller_that_joins_a_load_begun_before_an_invalidation: Wrong::Node(Mistake::JoinsOlderLoad) =>
         "later_caller_joins_no_older_load", "before the invalidation that it came after";
         "history_of_bounded_reads", "cannot be";
@@ -182,6 +186,7 @@ caught! {
         "converging_history", "P6, its own write";
     a_refused_write_that_is_forgotten: Wrong::Node(Mistake::RefusedIsForgotten) =>
         "full_log_is_told_and_applied", "what it was told is old";
+        "refused_append_is_told", "P6: a node serves what it was told is old";
         "read_only_log_is_told_and_applied", "what it was told is old";
     a_commit_that_the_node_is_not_told_of: Wrong::Node(Mistake::ForgetsTransactions) =>
         "committed_transaction_invalidates", "P6";
@@ -190,6 +195,46 @@ caught! {
     a_forgotten_transaction_that_is_committed: Wrong::Node(Mistake::CommitsTheForgotten) =>
         "forgotten_transaction_leaves_nothing_stale", "must not have happened";
         "history_of_transactions", "which was rolled back";
+    a_write_that_waits_until_it_is_published: Wrong::Node(Mistake::AwaitsPublish) =>
+        "hanging_transport_slows_nobody", "a write waited until the node gave up";
+        "broken_transport_holds_up_no_commit", "a commit waited until the node gave up";
+    a_write_that_fails_with_its_transport: Wrong::Node(Mistake::FailsWithItsTransport) =>
+        "refusing_transport_fails_no_write", "failed with its transport";
+        "broken_transport_holds_up_no_commit", "the transaction ends";
+    a_node_that_publishes_under_its_lock: Wrong::Node(Mistake::PublishesUnderLock) =>
+        "hanging_transport_slows_nobody", "P16: writes and reads of a node whose transport hangs";
+    a_node_that_reads_its_log_under_its_lock: Wrong::Node(Mistake::ReadsUnderLock) =>
+        "hanging_log_read_slows_no_writer", "gave up a read of its log";
+    a_node_that_publishes_all_at_once: Wrong::Node(Mistake::PublishesAllAtOnce) =>
+        "overflow_widens", "frames under way on a transport that hangs";
+    a_queue_without_a_bound: Wrong::Node(Mistake::WaitsWithoutBound) =>
+        "overflow_widens", "were to widen to their cache";
+    a_queue_that_drops_what_overflows: Wrong::Node(Mistake::DropsWhatOverflows) =>
+        "overflow_widens", "each is told";
+    a_frame_of_another_cluster_that_is_heard: Wrong::Node(Mistake::HearsOtherClusters) =>
+        "another_cluster_changes_nothing", "made a node drop a row";
+    a_proven_duplicate_applied_again: Wrong::Node(Mistake::AppliesAgain) =>
+        "proven_duplicate_costs_no_second_miss", "dropped a row again";
+    an_acknowledgement_before_its_time: Wrong::Node(Mistake::AcknowledgesBeforeApplying) =>
+        "acknowledged_is_applied", "before it was applied";
+    an_acknowledgement_that_never_comes: Wrong::Node(Mistake::AcknowledgesNothing) =>
+        "acknowledged_is_applied", "told nobody";
+    a_write_that_returns_before_the_log_has_it: Wrong::Node(Mistake::AppendsLater) =>
+        "refused_append_is_told", "was told to be done";
+    a_load_that_strands_who_joined_it: Wrong::Node(Mistake::StrandsWhoJoined) =>
+        "dropped_leader_strands_nobody", "had not ended: P7: a read that had joined a load";
+    a_failure_that_is_kept: Wrong::Node(Mistake::KeepsFailures) =>
+        "failed_load_is_not_kept", "the failure was kept";
+    a_flush_that_nobody_counts: Wrong::Node(Mistake::CountsNo("cache_invalidation_flushes_total")) =>
+        "what_happens_is_counted", "P19: cache_invalidation_flushes_total";
+    a_gap_that_nobody_counts: Wrong::Node(Mistake::CountsNo("cache_invalidation_gaps_total")) =>
+        "what_happens_is_counted", "P19: cache_invalidation_gaps_total";
+    a_widening_that_nobody_counts: Wrong::Node(Mistake::CountsNo("cache_invalidation_widened_total")) =>
+        "what_happens_is_counted", "P19: cache_invalidation_widened_total";
+    a_drop_that_nobody_counts: Wrong::Node(Mistake::CountsNo("cache_invalidation_dropped_total")) =>
+        "what_happens_is_counted", "P19: cache_invalidation_dropped_total";
+    a_lapse_that_nobody_counts: Wrong::Node(Mistake::CountsNo("cache_invalidation_lease_lapses_total")) =>
+        "what_happens_is_counted", "P19: cache_invalidation_lease_lapses_total";
     a_cache_kept_across_a_restart: Wrong::Node(Mistake::KeepsAcrossRestarts) =>
         "restarted_node_is_cold_and_correct", "holds what it never loaded";
     an_ended_node_that_serves: Wrong::Node(Mistake::ServesAfterShutdown) =>

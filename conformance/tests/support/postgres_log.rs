@@ -136,6 +136,8 @@ impl LogHarness for PostgresLogs {
             database,
             spoilt: AtomicBool::new(false),
             idle: Arc::clone(&self.idle),
+            readers: Connections::default(),
+            writers: Connections::default(),
         };
         run(
             &mut space.app().await,
@@ -155,7 +157,15 @@ struct Space {
     /// Whether the servers are no longer as others want them.
     spoilt: AtomicBool,
     idle: Arc<Mutex<Vec<Rig>>>,
+    /// Of the administrator, for rows.
+    readers: Connections,
+    /// Of the service, for transactions.
+    writers: Connections,
 }
+
+/// Connections that nobody uses now: a service has a pool as well, and a connection for each row would be most of what a
+/// case waits for. What became of them while the server was away shows when one is used.
+type Connections = Arc<Mutex<Vec<PgConnection>>>;
 
 impl Drop for Space {
     fn drop(&mut self) {
@@ -259,21 +269,41 @@ impl LogSpace for Space {
     }
 
     async fn begin(&self) -> Result<Box<dyn BusinessTransaction>, Unable> {
-        let mut connection = self.app().await;
-        run(&mut connection, "BEGIN").await;
+        let idle = self.writers.lock().pop();
+        let begun = match idle {
+            Some(mut idle) => sqlx::raw_sql("BEGIN")
+                .execute(&mut idle)
+                .await
+                .map(|_| idle),
+            None => Err(sqlx::Error::PoolClosed),
+        };
+        let connection = match begun {
+            Ok(connection) => connection,
+            Err(_) => {
+                let mut connection = self.app().await;
+                run(&mut connection, "BEGIN").await;
+                connection
+            }
+        };
         Ok(Box::new(Transaction {
             connection,
             log: Arc::clone(&self.joined),
+            idle: Arc::clone(&self.writers),
         }))
     }
 
     async fn row(&self, key: &str) -> Result<Option<String>, Unable> {
-        let rows = sqlx::query("SELECT value FROM business WHERE key = $1")
-            .bind(key)
-            .fetch_optional(&mut self.admin().await)
-            .await
-            .expect("the row is read");
-        Ok(rows.map(|row| row.get(0)))
+        let idle = self.readers.lock().pop();
+        if let Some(mut idle) = idle
+            && let Ok(row) = value_of(&mut idle, key).await
+        {
+            self.readers.lock().push(idle);
+            return Ok(row);
+        }
+        let mut fresh = self.admin().await;
+        let row = value_of(&mut fresh, key).await;
+        self.readers.lock().push(fresh);
+        Ok(row.expect("the row is read"))
     }
 
     async fn write_unknown_row(&self) -> Result<(), Unable> {
@@ -302,6 +332,9 @@ impl LogSpace for Space {
     }
 
     async fn disrupt(&self, disruption: Disruption) -> Result<(), Unable> {
+        for connections in [&self.readers, &self.writers] {
+            connections.lock().clear(); // They may be silent for ever.
+        }
         let rig = self.rig();
         match disruption {
             Disruption::Stop => self.server("stop", rig.primary().stop()),
@@ -366,6 +399,8 @@ impl LogSpace for Space {
 struct Transaction {
     connection: PgConnection,
     log: Arc<PgLog>,
+    /// Where its connection goes when it has ended; one that is dropped closes it.
+    idle: Connections,
 }
 
 impl Transaction {
@@ -418,12 +453,25 @@ impl BusinessTransaction for Transaction {
     }
 
     async fn commit(mut self: Box<Self>) -> Result<(), Error> {
-        self.run("COMMIT").await
+        self.run("COMMIT").await?;
+        self.idle.lock().push(self.connection);
+        Ok(())
     }
 
     async fn roll_back(mut self: Box<Self>) -> Result<(), Error> {
-        self.run("ROLLBACK").await
+        self.run("ROLLBACK").await?;
+        self.idle.lock().push(self.connection);
+        Ok(())
     }
+}
+
+async fn value_of(connection: &mut PgConnection, key: &str) -> sqlx::Result<Option<String>> {
+    let row = sqlx::query("SELECT value FROM business WHERE key = $1")
+        .persistent(false)
+        .bind(key)
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.map(|row| row.get(0)))
 }
 
 fn url(address: SocketAddr, user: &str, database: &str) -> String {

@@ -122,7 +122,7 @@ fn judge(writes: Writes<'_>, read: &Read, bounds: Bounds) -> Option<Violation> {
 }
 
 /// What one cache of one node had to come to read after everything was whole again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Awaited {
     pub(super) key: usize,
     pub(super) at: usize,
@@ -134,6 +134,8 @@ pub(super) struct Awaited {
     /// How long after the healing it had read that or a newer version, and served it from memory; `None` when that did
     /// not come.
     pub(super) seen: Option<Duration>,
+    /// Why there was no more waiting, when it did not come.
+    pub(super) why: Option<String>,
 }
 
 /// Whether every node converged soon enough after everything was whole again; if not, which did not.
@@ -163,6 +165,7 @@ impl Awaited {
             version,
             read,
             seen,
+            why,
         } = self;
         let what = match (seen, read) {
             (Some(seen), _) => format!("after {seen:?}"),
@@ -170,7 +173,12 @@ impl Awaited {
             (None, Some(_)) => "and is not served from memory again".to_owned(),
             (None, None) => "could not be read".to_owned(),
         };
-        format!("node {at}, {freshness:?} cache, row {key}: expected version {version}, {what}")
+        let why = why
+            .as_ref()
+            .map_or_else(String::new, |why| format!(", {why}"));
+        format!(
+            "node {at}, {freshness:?} cache, row {key}: expected version {version}, {what}{why}"
+        )
     }
 }
 
@@ -384,7 +392,7 @@ mod tests {
         assert_eq!(violations(all(&[other]), &reads, BOUNDS), []);
     }
 
-    const fn awaited(read: Option<u64>, seen: Option<Duration>) -> Awaited {
+    fn awaited(read: Option<u64>, seen: Option<Duration>) -> Awaited {
         Awaited {
             key: 3,
             at: 2,
@@ -392,6 +400,7 @@ mod tests {
             version: 7,
             read,
             seen,
+            why: seen.is_none().then(|| "and it idles".to_owned()),
         }
     }
 
@@ -407,7 +416,7 @@ mod tests {
     fn a_missed_convergence_is_found() {
         for (missed, says) in [
             (awaited(Some(7), Some(ms(101))), "after 101ms"),
-            (awaited(Some(6), None), "still version 6"),
+            (awaited(Some(6), None), "still version 6, and it idles"),
             (awaited(Some(7), None), "not served from memory"),
             (awaited(None, None), "could not be read"),
         ] {

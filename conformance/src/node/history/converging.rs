@@ -5,22 +5,26 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::{
-    super::{machine::Machine, under_test::Freshness},
+    super::{
+        recovery::{Found, Recovery},
+        under_test::Freshness,
+    },
     checker::Awaited,
-    run::{History, NODES},
+    run::History,
     schedule::KEYS,
 };
 use crate::wait;
 
 impl History {
-    /// Waits until every cache of every node serves what was committed last, no longer than `limit`; but each is read
-    /// once at least.
-    pub(super) async fn awaited(&self, limit: Duration) -> Vec<Awaited> {
-        let machine = Machine::watch();
+    /// Waits until every cache of every node serves what was committed last, no longer than it may take; but each is
+    /// read once at least.
+    pub(super) async fn awaited(&self) -> Vec<Awaited> {
+        let places = self.stage.places.iter();
+        let recoveries: Vec<_> = places.map(|place| Recovery::of(place)).collect();
         let mut all = Vec::new();
         for key in 0..KEYS {
             let version = self.newest(key);
-            for at in 0..NODES {
+            for (at, recovery) in recoveries.iter().enumerate() {
                 for freshness in Freshness::ALL {
                     let mut awaited = Awaited {
                         key,
@@ -29,8 +33,9 @@ impl History {
                         version,
                         read: None,
                         seen: None,
+                        why: None,
                     };
-                    self.wait_for(&mut awaited, &machine, limit).await;
+                    self.wait_for(&mut awaited, recovery).await;
                     all.push(awaited);
                 }
             }
@@ -38,19 +43,26 @@ impl History {
         all
     }
 
-    async fn wait_for(&self, awaited: &mut Awaited, machine: &Machine, limit: Duration) {
+    async fn wait_for(&self, awaited: &mut Awaited, recovery: &Recovery<'_>) {
         let Awaited { at, freshness, .. } = *awaited;
         let (node, key) = (self.stage.places[at].node(), awaited.key.to_string());
+        let waiting = recovery.wait();
         loop {
+            let applied = waiting.applied();
             let read = node.read(freshness, &key, self.loader(&key));
             awaited.read = wait::within("a read", wait::PATIENCE, read).await.ok();
-            let is_new = awaited.read.is_some_and(|read| read >= awaited.version);
-            // What may be served without waiting tells whether there is a lease again.
-            if is_new && (freshness != Freshness::Bounded || node.holds(freshness, &key)) {
-                awaited.seen = Some(machine.ran());
-                return;
-            }
-            if machine.ran() > limit {
+            let found = match awaited.read {
+                None => Found::Nothing,
+                Some(read) if read < awaited.version => Found::Old,
+                // What may be served without waiting tells whether there is a lease again.
+                Some(_) if freshness != Freshness::Bounded || node.holds(freshness, &key) => {
+                    awaited.seen = Some(recovery.lasts());
+                    return;
+                }
+                Some(_) => Found::NoLease,
+            };
+            awaited.why = waiting.breach(applied, found);
+            if awaited.why.is_some() {
                 return;
             }
             sleep(Duration::from_millis(5)).await;

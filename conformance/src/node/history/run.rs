@@ -92,7 +92,7 @@ pub(super) async fn play(
     }
     // Where the TTL is short, it is the TTL that would make them converge.
     if plan.ttl > 10 * RECOVERY {
-        let awaited = history.awaited(RECOVERY).await;
+        let awaited = history.awaited().await;
         history.judge(plan.ttl);
         if let Err(late) = converged(&awaited, RECOVERY) {
             panic!(

@@ -82,7 +82,7 @@ impl Shared {
             return;
         }
         let mut applied = self.applying.lock().await;
-        if !applied.contains(&entry.hash()) {
+        if !applied.contains(&entry.hash()) || self.makes(Mistake::AppliesAgain) {
             self.apply(&entry.invalidation, fences);
             applied.insert(entry.hash());
         }

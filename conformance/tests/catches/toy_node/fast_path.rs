@@ -5,12 +5,15 @@ use std::{ops::ControlFlow, sync::Arc, time::Duration};
 use futures_util::StreamExt;
 use invalidation_conformance::CLUSTER;
 use invalidation_core::{
-    ClusterName, Entry, Frame, NodeId, Outgoing, Sender, Signal, Subscription,
-    frame::{Carried, Envelope, Message, Standing, decode, encode},
+    Entry, Error, ErrorKind, Frame, NodeId, Sender, Signal, Subscription,
+    frame::{Carried, Envelope, Message, Standing, decode},
 };
 use tokio::time::sleep;
 
-use super::{Mistake, Shared};
+use super::{
+    Mistake, Shared,
+    counting::{DROPPED, GAPS},
+};
 
 impl Shared {
     pub(super) async fn listen(self: Arc<Self>, mut signals: Subscription) {
@@ -18,12 +21,16 @@ impl Shared {
             while let Some(Ok(signal)) = signals.next().await {
                 match signal {
                     Signal::Frame(frame) => {
-                        let heard = self.hear(&frame).await;
+                        let heard = self.hear(frame).await;
                         if heard.is_break() {
                             return;
                         }
                     }
-                    Signal::Gap(_) | Signal::Nudge => self.wanted.notify_one(),
+                    Signal::Gap(reason) => {
+                        self.count(GAPS, reason.as_str());
+                        self.wanted.notify_one();
+                    }
+                    Signal::Nudge => self.wanted.notify_one(),
                     _ => {}
                 }
             }
@@ -40,14 +47,30 @@ impl Shared {
         }
     }
 
-    async fn hear(&self, frame: &Frame) -> ControlFlow<()> {
+    async fn hear(&self, frame: Frame) -> ControlFlow<()> {
         let Ok(envelope) = decode(&frame.bytes) else {
+            self.count(GAPS, "a frame that nobody can read");
             self.wanted.notify_one();
             return match self.mistake {
                 Mistake::StopsAtNonsense => ControlFlow::Break(()),
                 _ => ControlFlow::Continue(()),
             };
         };
+        if envelope.cluster.as_str() != CLUSTER && !self.makes(Mistake::HearsOtherClusters) {
+            self.count(DROPPED, "of another cluster");
+            return ControlFlow::Continue(());
+        }
+        let mut ack = frame.ack;
+        match self.mistake {
+            Mistake::AcknowledgesNothing => ack = None,
+            Mistake::AcknowledgesBeforeApplying => {
+                if let Some(ack) = ack.take() {
+                    ack.applied();
+                    sleep(Duration::from_millis(15)).await;
+                }
+            }
+            _ => {}
+        }
         let is_late = self.is_late(&envelope);
         let Message::Invalidations(carried) = envelope.message else {
             return ControlFlow::Continue(());
@@ -65,6 +88,9 @@ impl Shared {
             } else {
                 self.apply(&entry.invalidation, true);
             }
+        }
+        if let Some(ack) = ack {
+            ack.applied();
         }
         ControlFlow::Continue(())
     }
@@ -84,7 +110,7 @@ impl Shared {
     }
 
     /// What is known to be committed.
-    pub(super) async fn spread(&self, entries: Vec<Entry>) {
+    pub(super) async fn spread(self: &Arc<Self>, entries: Vec<Entry>) -> Result<(), Error> {
         if !self.makes(Mistake::OwnWritesWait) {
             for entry in &entries {
                 self.apply_once(entry, false).await;
@@ -94,35 +120,16 @@ impl Shared {
         let standing = identity.map_or(Standing::Claimed, |identity| {
             Standing::Proven(Some(identity))
         });
-        self.publish(entries, &standing);
+        let told = self.tell(entries, &standing).await;
+        told.map_err(|error| Error::new(ErrorKind::Other, "toy", "publish", error.to_string()))
     }
 
     /// What may or may not be.
-    pub(super) fn claim(&self, entries: Vec<Entry>) {
+    pub(super) async fn claim(self: &Arc<Self>, entries: Vec<Entry>) {
         for entry in &entries {
             self.apply(&entry.invalidation, true);
         }
-        self.publish(entries, &Standing::Claimed);
-    }
-
-    fn publish(&self, entries: Vec<Entry>, standing: &Standing) {
-        let sequence = {
-            let mut state = self.state.lock();
-            state.sent += 1;
-            state.sent
-        };
-        let carried = |entry| Carried {
-            entry,
-            standing: standing.clone(),
-        };
-        let bytes = encode(&Envelope {
-            cluster: ClusterName::new(CLUSTER).expect("a good name"),
-            origin: self.id,
-            sequence,
-            message: Message::Invalidations(entries.into_iter().map(carried).collect()),
-        });
-        // The log tells those whom this does not reach.
-        let transport = Arc::clone(&self.setup.transport);
-        tokio::spawn(async move { transport.publish(Outgoing::to_all(bytes)).await.map(drop) });
+        // Its writer hears of another error.
+        let _ = self.tell(entries, &Standing::Claimed).await;
     }
 }

@@ -1,12 +1,15 @@
 //! What it reads from the log, and how fresh that makes it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use invalidation_conformance::Freshness;
 use invalidation_core::{Completeness, Cursor, Page, Payload, ReadRequest, ReadStart};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use super::{Mistake, Shared};
+use super::{
+    Mistake, Shared,
+    counting::{FLUSHES, GAPS, LAPSES},
+};
 
 impl Shared {
     pub(super) async fn poll(self: Arc<Self>, mut cursor: Cursor) {
@@ -14,7 +17,7 @@ impl Shared {
             return self.lease.send_modify(|lease| lease.failures = 2);
         }
         let period = self.setup.max_staleness / 2;
-        let mut series = None;
+        let (mut series, mut lapsed) = (None, false);
         loop {
             let mut number = 0;
             self.lease.send_modify(|lease| {
@@ -25,7 +28,16 @@ impl Shared {
             let series_started = *series.get_or_insert(started);
             let mut request = ReadRequest::new(&cursor, started);
             request.series_started = series_started;
-            let read = timeout(self.setup.read_timeout, self.setup.log.read(request)).await;
+            let limit = match self.mistake {
+                Mistake::ReadsWithoutTimeout => Duration::MAX,
+                _ => self.setup.read_timeout,
+            };
+            let held = match self.mistake {
+                Mistake::ReadsUnderLock => Some(self.applying.lock().await),
+                _ => None,
+            };
+            let read = timeout(limit, self.setup.log.read(request)).await;
+            drop(held);
             match read {
                 Ok(Ok(Page::Entries {
                     entries,
@@ -37,6 +49,7 @@ impl Shared {
                             Payload::Entry(entry) => self.apply_once(&entry, true).await,
                             Payload::Undecodable { .. } => {
                                 if !self.makes(Mistake::SkipsUndecodable) {
+                                    self.count(FLUSHES, "an entry that nobody can read");
                                     self.flush(true);
                                 }
                             }
@@ -46,19 +59,30 @@ impl Shared {
                     let Completeness::AsOf(start) = complete else {
                         continue;
                     };
-                    series = None;
+                    (series, lapsed) = (None, false);
                     self.renew(start);
                 }
-                Ok(Ok(Page::Expired { next, as_of, .. })) => {
+                Ok(Ok(Page::Expired {
+                    next,
+                    as_of,
+                    reason,
+                })) => {
+                    self.count(GAPS, reason.as_str());
+                    self.count(FLUSHES, reason.as_str());
                     self.flush(self.mistake != Mistake::FlushDoesNotFence);
                     cursor = next;
-                    series = None;
+                    (series, lapsed) = (None, false);
                     self.renew(as_of);
                 }
                 _ => {
                     self.lease.send_modify(|lease| lease.failures += 1);
+                    if !lapsed && !self.is_fresh(Freshness::Bounded) {
+                        lapsed = true;
+                        self.count(LAPSES, "the log cannot be read");
+                    }
                     match self.mistake {
                         Mistake::DropsAllWithoutLog => self.flush(true),
+                        Mistake::BacksOffForLong => sleep(3 * self.setup.poll_interval).await,
                         Mistake::StopsPollingAfterAFailure => {
                             return self.lease.send_modify(|lease| lease.failures = 2);
                         }

@@ -30,6 +30,10 @@ pub(crate) enum Mistake {
     NeverPolls,
     /// A read of the log that fails is the last one.
     StopsPollingAfterAFailure,
+    /// After a read of the log that fails it pauses for longer than a poll interval.
+    BacksOffForLong,
+    /// It waits for a read of the log for as long as that takes.
+    ReadsWithoutTimeout,
     /// A caller joins any load of its key.
     JoinsOlderLoad,
     /// Nobody joins a load.
@@ -70,4 +74,34 @@ pub(crate) enum Mistake {
     KeepsAcrossRestarts,
     /// A node that was shut down serves what it holds.
     ServesAfterShutdown,
+    /// A write waits until it is published.
+    AwaitsPublish,
+    /// A write fails when it cannot be published.
+    FailsWithItsTransport,
+    /// Nothing is applied while something is published.
+    PublishesUnderLock,
+    /// Nothing is applied while the log is read.
+    ReadsUnderLock,
+    /// Each write is a frame of its own, and none waits.
+    PublishesAllAtOnce,
+    /// What waits to be published grows for ever.
+    WaitsWithoutBound,
+    /// What does not fit is dropped.
+    DropsWhatOverflows,
+    /// It hears the frames of other clusters.
+    HearsOtherClusters,
+    /// What a frame had told and proven is applied again when the log tells it.
+    AppliesAgain,
+    /// A frame is acknowledged, and then applied.
+    AcknowledgesBeforeApplying,
+    /// No frame is acknowledged.
+    AcknowledgesNothing,
+    /// A write returns before the log has it.
+    AppendsLater,
+    /// Who joined a load waits for it for ever.
+    StrandsWhoJoined,
+    /// A load that failed is kept.
+    KeepsFailures,
+    /// The counter of this name is never raised.
+    CountsNo(&'static str),
 }

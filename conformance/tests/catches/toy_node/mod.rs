@@ -3,9 +3,11 @@
 //! It is as simple as a node can be: every cache is one map, and whatever is not a key of it clears it.
 
 mod applying;
+mod counting;
 mod fast_path;
 mod log;
 mod mistake;
+mod outbox;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -16,7 +18,9 @@ use async_trait::async_trait;
 use invalidation_conformance::{
     BusinessTransaction, Ending, Freshness, Loader, NodeUnderTest, Row, Setup,
 };
-use invalidation_core::{BoxError, Entry, EntryHash, Error, Invalidation, NodeId, Tick};
+use invalidation_core::{
+    BoxError, Entry, EntryHash, Error, Invalidation, NodeId, Tick, frame::Carried,
+};
 use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, watch},
@@ -42,12 +46,15 @@ pub(crate) async fn start(setup: Setup, mistake: Mistake) -> Result<Arc<dyn Node
         lease: watch::Sender::new(Lease::default()),
         wanted: Notify::new(),
         applying: tokio::sync::Mutex::default(),
+        outbox: Mutex::default(),
+        filled: Notify::new(),
         setup,
     });
     let signals = shared.setup.transport.subscribe().await?;
     let mut tasks = JoinSet::new();
     tasks.spawn(Arc::clone(&shared).poll(cursor));
     tasks.spawn(Arc::clone(&shared).listen(signals));
+    tasks.spawn(Arc::clone(&shared).publish_all());
     Ok(Arc::new(Toy {
         shared,
         tasks: Mutex::new(tasks),
@@ -79,6 +86,9 @@ struct Shared {
     wanted: Notify,
     /// Held while an entry is applied and marked.
     applying: tokio::sync::Mutex<HashSet<EntryHash>>,
+    /// What waits to be published.
+    outbox: Mutex<Vec<Carried>>,
+    filled: Notify,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -101,6 +111,8 @@ struct State {
     entries: Entries,
     flights: HashMap<(Freshness, String), Flight>,
     sent: u64,
+    /// What could not be loaded, for a node that keeps it.
+    failed: HashSet<(Freshness, String)>,
     /// The newest frame of each node.
     newest: HashMap<NodeId, u64>,
 }
@@ -144,6 +156,10 @@ impl Shared {
             stored.expires = now + self.setup.ttl;
         }
         Some(stored.row.version)
+    }
+
+    fn failed(&self, at: &(Freshness, String)) -> bool {
+        self.state.lock().failed.contains(at)
     }
 
     /// The flight to follow, or a new one to lead.
@@ -211,13 +227,23 @@ impl NodeUnderTest for Toy {
             let came = self.shared.state.lock().sequence;
             match self.shared.board(&at, proved) {
                 Err(lead) => {
-                    let row = load().await?;
+                    let loaded = match self.shared.failed(&at) {
+                        true => Err("as before".into()),
+                        false => load().await,
+                    };
+                    if loaded.is_err() && self.shared.makes(Mistake::KeepsFailures) {
+                        self.shared.state.lock().failed.insert(at.clone());
+                    }
+                    let row = loaded?;
                     self.shared.land(at, lead, &row);
                     return Ok(row.version);
                 }
                 Ok(mut flight) => {
                     let landed = flight.landed.wait_for(Option::is_some).await;
                     let Some(row) = landed.ok().and_then(|row| row.clone()) else {
+                        if self.shared.makes(Mistake::StrandsWhoJoined) {
+                            std::future::pending::<()>().await;
+                        }
                         continue;
                     };
                     let trusts = matches!(
@@ -240,16 +266,20 @@ impl NodeUnderTest for Toy {
 
     async fn invalidate(&self, what: Vec<Invalidation>) -> Result<(), Error> {
         let entries: Vec<_> = what.into_iter().map(Entry::new).collect();
+        if self.shared.makes(Mistake::AppendsLater) {
+            let (log, later) = (Arc::clone(&self.shared.setup.log), entries.clone());
+            tokio::spawn(async move { log.append(&later).await.map(drop) });
+            return self.shared.spread(entries).await;
+        }
         match self.shared.setup.log.append(&entries).await {
             Ok(_) => self.shared.spread(entries).await,
             Err(error) => {
                 if !self.shared.makes(Mistake::RefusedIsForgotten) {
-                    self.shared.claim(entries);
+                    self.shared.claim(entries).await;
                 }
-                return Err(error);
+                Err(error)
             }
         }
-        Ok(())
     }
 
     async fn end(
@@ -268,7 +298,7 @@ impl NodeUnderTest for Toy {
             Ending::Commit => {
                 transaction.commit().await?;
                 if !self.shared.makes(Mistake::ForgetsTransactions) {
-                    self.shared.spread(entries).await;
+                    self.shared.spread(entries).await?;
                 }
             }
             Ending::RollBack => transaction.roll_back().await?,
