@@ -29,6 +29,8 @@ struct Published {
     sent: Vec<Sent>,
     /// When a failure was last told, of a call or of a peer.
     failed: Option<Instant>,
+    /// When the last one began that has ended.
+    ended: Option<Instant>,
     stopping: bool,
 }
 
@@ -42,6 +44,13 @@ impl Publisher {
     /// Waits for a failure that is told after `since`. Cancel-safe.
     pub(super) async fn told_of_a_failure(&self, since: Instant) {
         while self.record.lock().failed.is_none_or(|at| at < since) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Waits for the end of one that began after `since`, however it ends. Cancel-safe.
+    pub(super) async fn ended_one_of(&self, since: Instant) {
+        while self.record.lock().ended.is_none_or(|began| began < since) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -76,6 +85,7 @@ async fn publish_on(member: Member, record: Arc<Mutex<Published>>) {
         let failed = !failures(published).is_empty();
         {
             let mut record = record.lock();
+            record.ended = Some(began);
             record.sent.extend(succeeded.then_some((bytes, began)));
             if failed {
                 record.failed = Some(Instant::now());

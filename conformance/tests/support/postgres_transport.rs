@@ -195,10 +195,14 @@ impl TransportCluster for Cluster {
         Ok(self.start(self.members.len()))
     }
 
-    async fn stranger(&self, stranger: Stranger) -> Result<Member, Unable> {
+    async fn stranger(
+        &self,
+        stranger: Stranger,
+        publish_timeout: Duration,
+    ) -> Result<Member, Unable> {
         let address = self.server.address();
         let right = url(address, PASSWORD);
-        Ok(bound(match stranger {
+        let stranger = match stranger {
             Stranger::OtherCluster => builder("others", &right),
             Stranger::WrongSecret => builder(&self.name, &url(address, ANOTHER)),
             Stranger::WrongHost => {
@@ -209,7 +213,8 @@ impl TransportCluster for Cluster {
             // The server has no certificate.
             Stranger::WrongTls => builder(&self.name, &format!("{right}?sslmode=require")),
             _ => return Err(Unable::because("the harness knows no such stranger")),
-        }))
+        };
+        Ok(bound(stranger.publish_timeout(publish_timeout)))
     }
 
     async fn disrupt(&self, of: usize, disruption: Disruption) -> Result<(), Unable> {
