@@ -3,16 +3,20 @@
 use std::{sync::Arc, time::Duration};
 
 use rand::RngExt as _;
+use tokio::time::Instant;
 
 use super::{
     TransportCluster, TransportHarness,
     breaking::mend,
     traffic::{Follower, Publisher},
 };
-use crate::{Disruption, Unable, seed};
+use crate::{
+    Disruption, Unable, seed,
+    wait::{PATIENCE, within},
+};
 
 /// How long frames are on their way when the link on which they are is cut.
-const UNDER_WAY: Duration = Duration::from_millis(50);
+const UNDER_WAY: Duration = Duration::from_millis(100);
 
 /// While links are cut and heal, each frame that was sent arrives, or a gap or an end is told.
 pub(crate) async fn a_cut_link_loses_nothing_silently(
@@ -37,7 +41,10 @@ pub(crate) async fn a_publishers_cut_link_loses_nothing_silently(
         follower.hears_something().await;
         // Where the harness cannot, there is still what waits to be written.
         let _slower = cluster.disrupt(0, Disruption::Delay(UNDER_WAY)).await;
-        tokio::time::sleep(Duration::from_millis(random.random_range(20..120))).await;
+        tokio::time::sleep(Duration::from_millis(random.random_range(0..100))).await;
+        // One that waits for no answer was said to be sent just now.
+        let ending = publisher.ended_one_of(Instant::now());
+        within("publish", cluster.publish_timeout() + PATIENCE, ending).await;
         once_more(&*cluster, 0, Disruption::Cut, round).await?;
         tokio::time::sleep(Duration::from_millis(random.random_range(0..100))).await;
         mend(&*cluster, 0, Disruption::Heal).await;

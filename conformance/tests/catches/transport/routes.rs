@@ -37,9 +37,9 @@ pub(super) async fn confirmed(from: &Wrong, frame: Outgoing) -> Result<Delivery,
 /// To all, some time after it is said to be sent.
 pub(super) async fn by_and_by(from: &Wrong, frame: Outgoing) -> Result<Delivery, Error> {
     from.inner.probe().await?;
-    let inner = from.inner.clone();
+    let (inner, under_way) = (from.inner.clone(), from.net.delay());
     tokio::spawn(async move {
-        tokio::time::sleep(WRITES_AFTER).await;
+        tokio::time::sleep(WRITES_AFTER + under_way).await;
         inner.publish(frame).await
     });
     Ok(Delivery::default())
