@@ -94,9 +94,11 @@ pub(crate) async fn a_publishers_silent_link_loses_nothing_silently(
     let publisher = Publisher::start(from.clone());
     follower.hears_something().await;
     cluster.disrupt(0, Disruption::BlackHole).await?;
-    // One that was under way may take its time before it.
-    let limit = cluster.publish_timeout() * 2 + MARGIN;
-    let ending = publisher.ended_one_of(Instant::now());
+    // Another one, since the first may still wait for what it sent before.
+    let began = Instant::now();
+    let into_silence = Publisher::start_with(from.clone(), "frame into silence");
+    let limit = cluster.publish_timeout() + MARGIN;
+    let ending = into_silence.ended_one_of(began);
     within("publish into silence", limit, ending).await;
     // More goes into the silence, where one waits for nothing.
     tokio::time::sleep(GOES_ON).await;
@@ -104,7 +106,8 @@ pub(crate) async fn a_publishers_silent_link_loses_nothing_silently(
     let _lost = cluster.disrupt(0, Disruption::Cut).await;
     mend(&*cluster, 0, Disruption::Heal).await;
     follower.hears_something().await;
-    let sent = publisher.stop(since).await;
+    let mut sent = publisher.stop(since).await;
+    sent.extend(into_silence.stop(since).await);
     follower.heard_all(&sent).await;
     Ok(())
 }

@@ -36,8 +36,13 @@ struct Published {
 
 impl Publisher {
     pub(super) fn start(member: Member) -> Self {
+        Self::start_with(member, "frame")
+    }
+
+    /// With this before each number.
+    pub(super) fn start_with(member: Member, word: &'static str) -> Self {
         let record = Arc::<Mutex<Published>>::default();
-        let task = tokio::spawn(publish_on(member, Arc::clone(&record)));
+        let task = tokio::spawn(publish_on(member, word, Arc::clone(&record)));
         Self { record, task }
     }
 
@@ -71,12 +76,12 @@ impl Drop for Publisher {
     }
 }
 
-async fn publish_on(member: Member, record: Arc<Mutex<Published>>) {
+async fn publish_on(member: Member, word: &'static str, record: Arc<Mutex<Published>>) {
     for n in 0_u64.. {
         if record.lock().stopping {
             return;
         }
-        let (bytes, began) = (Bytes::from(format!("frame {n}")), Instant::now());
+        let (bytes, began) = (Bytes::from(format!("{word} {n}")), Instant::now());
         let published = member
             .transport
             .publish(Outgoing::to_all(bytes.clone()))
