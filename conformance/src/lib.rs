@@ -24,6 +24,7 @@ mod suite;
 mod transport;
 mod unable;
 mod wait;
+mod watchdog;
 
 pub use case::Verdict;
 pub use disruption::Disruption;

@@ -13,6 +13,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use crate::{
     case::{Case, Verdict},
     secrets, seed,
+    watchdog::Watchdog,
 };
 
 type Check = Arc<dyn Fn(u64) -> BoxFuture<'static, Verdict> + Send + Sync>;
@@ -27,6 +28,7 @@ pub struct Suite {
 struct Ready {
     /// `sqlite::log::append_then_read`
     name: String,
+    promise: &'static str,
     check: Check,
     known_failure: Option<String>,
 }
@@ -46,6 +48,7 @@ impl Suite {
             let harness = Arc::clone(&harness);
             Ready {
                 name: format!("{backend}::{kind}::{}", case.name),
+                promise: case.promise,
                 check: Arc::new(move |seed| Box::pin(case.check(Arc::clone(&harness), seed))),
                 known_failure: None,
             }
@@ -108,8 +111,10 @@ impl Suite {
     }
 
     /// Runs the suite as a test binary does: with the usual arguments (`--list`, a filter, `--test-threads`), each
-    /// case in a runtime of its own, several at once. `--soak MINUTES` repeats it with new seeds for so long, or until
-    /// a case fails.
+    /// case in a runtime of its own, several at once. `--soak MINUTES` repeats it for so long, or until a case fails:
+    /// each round with a seed that follows from the first, and that is printed.
+    ///
+    /// A case that blocks its threads for minutes ends the process, with its name.
     ///
     /// # Panics
     /// When what follows `--soak` is not a number of minutes.
@@ -118,8 +123,18 @@ impl Suite {
         let arguments = Arguments::from_iter(arguments);
         listen();
         let end = Instant::now() + soak;
+        let mut seeds = seed::rounds(seed::seed());
         loop {
-            let trials = self.cases.iter().cloned().map(trial).collect();
+            let seed = seeds.next().unwrap_or_else(seed::seed);
+            if !soak.is_zero() {
+                eprintln!("this round: {}={seed}", seed::VARIABLE);
+            }
+            let trials = self
+                .cases
+                .iter()
+                .cloned()
+                .map(|ready| trial(ready, seed))
+                .collect();
             let conclusion = libtest_mimic::run(&arguments, trials);
             if conclusion.has_failed() || arguments.list || Instant::now() >= end {
                 return conclusion.exit_code();
@@ -161,13 +176,16 @@ fn is_named(ready: &Ready, case: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.ends_with("::"))
 }
 
-fn trial(ready: Ready) -> Trial {
-    Trial::ignorable_test(ready.name, move || {
+fn trial(ready: Ready, seed: u64) -> Trial {
+    let name = ready.name.clone();
+    Trial::ignorable_test(name, move || {
+        // Until the runtime is gone, too, which waits for what blocks.
+        let _watchdog = Watchdog::over(&ready.name, ready.promise, seed);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()?;
-        let verdict = runtime.block_on((ready.check)(seed::seed()));
+        let verdict = runtime.block_on((ready.check)(seed));
         match (verdict, ready.known_failure) {
             (Verdict::Passed, None) => Ok(Completion::Completed),
             (Verdict::Passed, Some(reason)) => Err(Failed::from(format!(
@@ -218,6 +236,7 @@ mod tests {
     fn suite(names: &[&str]) -> Suite {
         let ready = |name: &&str| Ready {
             name: (*name).to_owned(),
+            promise: "P1",
             check: Arc::new(|_| Box::pin(std::future::ready(Verdict::Passed))),
             known_failure: None,
         };

@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -80,7 +81,7 @@ impl TransportCluster for Cluster {
         Ok(member(&self.cluster))
     }
 
-    async fn stranger(&self, stranger: Stranger) -> Result<Member, Unable> {
+    async fn stranger(&self, stranger: Stranger, _: Duration) -> Result<Member, Unable> {
         match stranger {
             Stranger::OtherCluster => {
                 let other = self.root.path().join("other");
@@ -109,5 +110,9 @@ impl TransportCluster for Cluster {
 
     fn buffered(&self) -> usize {
         inbox::ROOM + inbox::AT_ONCE
+    }
+
+    fn in_transit(&self) -> Option<usize> {
+        Some(0)
     }
 }

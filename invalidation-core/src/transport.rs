@@ -20,6 +20,8 @@ use crate::{
 ///   itself is watched: each reconnect, lag or slow-consumer drop is a [`Signal::Gap`].
 /// - [`subscribe`](Self::subscribe) returns only when the backend has confirmed. Buffers are bounded, and
 ///   overflow is a gap.
+/// - What [`publish`](Self::publish) says to be sent is lost by no failure of the publisher's own link without a gap, or
+///   an end, at who subscribes: `Ok` is said by who carries the frame on, and never by a buffer on this side.
 /// - A silent link (black hole, paused server) is noticed within
 ///   [`notices_loss_within`](TransportCapabilities::notices_loss_within).
 /// - Every method is cancel-safe and may be called concurrently; [`close`](Self::close) is idempotent and
@@ -45,11 +47,22 @@ pub trait CacheInvalidationTransport: fmt::Debug + Send + Sync + 'static {
     }
 
     /// Listens for frames. Live when it returns: a frame that a peer which knows of this subscriber sends
-    /// after that is yielded, or a gap is.
+    /// after that is yielded, or a gap is. Who is refused by a backend gets an error, or a subscription that ends at once
+    /// with it: never one that stays silent.
     async fn subscribe(&self) -> Result<Subscription, Error>;
 
     /// Sends one frame: one attempt. It never retries, and errors within the configured timeout (default
     /// 2 s). Many may be in flight. Dropping the future may or may not stop the frame.
+    ///
+    /// `Ok` means that the frame is out of reach of this node's own failures: a broker has confirmed that it took it
+    /// (the reply to Redis' `PUBLISH`; with NATS a flush, one for many), or the outcome at each peer is known. A frame in
+    /// a client's write buffer or in a socket is not: it is lost with the link, and no subscriber hears of that, whose
+    /// own link is well. Where nobody can confirm, as with multicast, the receiving end finds what is missing, by numbers
+    /// of the transport's own, and tells a gap. When the time is over and nothing is known, that is `TimedOut`, and the
+    /// frame may or may not arrive.
+    ///
+    /// Who is refused, by credentials, address or TLS, is told so at once and by kind, as with
+    /// [`subscribe`](Self::subscribe) and [`probe`](Self::probe): nobody waits for a time-out to end what no waiting mends.
     async fn publish(&self, frame: Outgoing) -> Result<Delivery, Error>;
 
     /// A round trip to the backend that changes nothing: for checks, health and start-up.

@@ -23,7 +23,7 @@
 //! of all that changes when the server's past may have changed: system identifier, timeline, start of the server, oids of
 //! the database and the table, and a random epoch in an unlogged table. A crash empties that table: after it the server
 //! uses xids again that it had shown in snapshots. So a restart, a crash, a failover and a restore each cost every
-//! reader one flush, and no row is lost. So does a deletion of rows by hand: a trigger changes the epoch.
+//! reader one flush, and no row is lost.
 //!
 //! A row counts as old enough to be purged from when it was *visible*, however long its transaction was open.
 //!
@@ -53,7 +53,8 @@
 //! | `items` | the keys or tags, as a JSON array of texts |
 //!
 //! A row that cannot be read clears its cache, or everything when not even that is known. Rows are never to be
-//! changed or deleted by hand. A deletion is told to all readers, by triggers of the table.
+//! changed or deleted by hand. Triggers of the table tell of a deletion all who had not read the
+//! rows, and of a truncation everybody.
 //!
 //! # Poolers
 //! Behind a pooler in transaction mode the parts of the extended protocol go to different sessions, and a client

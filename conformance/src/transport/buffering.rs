@@ -1,14 +1,14 @@
 //! A subscriber that does not keep up.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
 use invalidation_core::Outgoing;
 
 use super::{
-    Member, TransportHarness,
-    listening::{Heard, Listener},
+    Member, TransportCluster, TransportHarness,
+    listening::{Heard, Listener, list},
     publishing::publish,
 };
 use crate::{
@@ -21,37 +21,27 @@ const AT_ONCE: usize = 100;
 /// Nothing more waits when nothing comes for so long.
 const READING: Duration = Duration::from_millis(200);
 
-/// Publishes so many numbered frames, and does not mind those that fail.
-async fn flood(from: &Member, frames: usize) {
-    for begin in (0..frames).step_by(AT_ONCE) {
-        let one = |n: usize| {
-            let frame = Outgoing::to_all(Bytes::from(format!("flood {n}")));
-            from.transport.publish(frame)
-        };
-        let batch = join_all((begin..frames.min(begin + AT_ONCE)).map(one));
-        drop(within("publish while nobody reads", PATIENCE, batch).await);
-    }
+/// What became of a flood at a subscriber that did not read meanwhile.
+struct Flood {
+    /// Those whose `publish` succeeded, though a peer may have failed.
+    published: BTreeSet<Bytes>,
+    /// Those that came.
+    came: BTreeSet<Bytes>,
+    /// Gaps and ends.
+    losses: Vec<String>,
 }
 
-/// A subscriber that does not read loses frames with a gap, keeps no more than `buffered` of them, and then receives
-/// again.
-pub(crate) async fn a_slow_subscriber_gets_a_gap(
-    harness: Arc<dyn TransportHarness>,
-    _seed: u64,
-) -> Result<(), Unable> {
-    let cluster = harness.cluster(2).await?;
+/// Publishes twice as many frames as may wait, and then reads what does, up to a frame of later.
+async fn flood(cluster: &dyn TransportCluster) -> Flood {
     let [from, to] = cluster.members() else {
         panic!("the harness was asked for two nodes")
     };
-    let buffered = cluster.buffered();
-    let flooded = buffered * 2 + AT_ONCE;
     let mut listener = Listener::at(to).await;
     // Past what it may tell to begin with: a gap from before the flood covers nothing of it.
     publish(from, "before").await;
     listener.expect("before").await;
-    flood(from, flooded).await;
-    let (mut frames, mut losses) = (0, Vec::new());
-    // All that waits, up to a frame of later.
+    let published = publish_all(from, cluster.buffered() * 2 + AT_ONCE).await;
+    let (mut came, mut losses) = (BTreeSet::new(), Vec::new());
     let mut reached = false;
     eventually!("a frame after the flood arrives", {
         let after = Outgoing::to_all(Bytes::from_static(b"after"));
@@ -59,7 +49,7 @@ pub(crate) async fn a_slow_subscriber_gets_a_gap(
         while let Ok(heard) = tokio::time::timeout(READING, listener.hear()).await {
             match heard {
                 Heard::Frame(frame) if frame.bytes == "after" => reached = true,
-                Heard::Frame(_) => frames += 1,
+                Heard::Frame(frame) => drop(came.insert(frame.bytes)),
                 Heard::Gap(gap) => losses.push(gap),
                 Heard::End(end) => {
                     listener = Listener::at(to).await;
@@ -69,15 +59,85 @@ pub(crate) async fn a_slow_subscriber_gets_a_gap(
         }
         reached.then_some(())
     });
+    Flood {
+        published,
+        came,
+        losses,
+    }
+}
+
+/// Publishes so many numbered frames, while nobody reads. Those that did not fail.
+async fn publish_all(from: &Member, frames: usize) -> BTreeSet<Bytes> {
+    let mut published = BTreeSet::new();
+    for begin in (0..frames).step_by(AT_ONCE) {
+        let one = async |n: usize| {
+            let bytes = Bytes::from(format!("flood {n}"));
+            let frame = Outgoing::to_all(bytes.clone());
+            let sent = from.transport.publish(frame).await;
+            sent.is_ok().then_some(bytes)
+        };
+        let batch = join_all((begin..frames.min(begin + AT_ONCE)).map(one));
+        let batch = within("publish while nobody reads", PATIENCE, batch).await;
+        published.extend(batch.into_iter().flatten());
+    }
+    published
+}
+
+/// A subscriber that does not read receives each frame in the end, or a gap, and then receives again.
+///
+/// How many wait is not counted here: some may be on their way, in sockets and in a queue of the backend's own.
+pub(crate) async fn a_slow_subscriber_gets_a_gap(
+    harness: Arc<dyn TransportHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let cluster = harness.cluster(2).await?;
+    let flood = flood(&*cluster).await;
+    if !flood.losses.is_empty() {
+        return Ok(());
+    }
+    let missing: Vec<_> = flood.published.difference(&flood.came).collect();
     assert!(
-        frames <= buffered,
-        "expected at most {buffered} frames of {flooded} to wait for a subscriber that does not read, and got {frames}"
+        missing.is_empty(),
+        "expected a gap for the {} of {} frames that are missing, and there was none; missing: {}",
+        missing.len(),
+        flood.published.len(),
+        list(missing)
     );
+    if flood.published.len() > cluster.buffered() {
+        return Err(Unable::because(format!(
+            "each of {} frames waited for a subscriber that does not read, though `buffered` is {}: nothing overflowed, \
+             so nobody saw a gap",
+            flood.published.len(),
+            cluster.buffered()
+        )));
+    }
+    // The publisher was told of each that found no room.
+    Ok(())
+}
+
+/// No more frames wait for a subscriber that does not read than are declared.
+pub(crate) async fn no_more_waits_than_declared(
+    harness: Arc<dyn TransportHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let cluster = harness.cluster(2).await?;
+    let in_transit = cluster.in_transit().ok_or_else(|| {
+        Unable::because("the harness does not say how many frames wait on the way (`in_transit`)")
+    })?;
+    let most = cluster.buffered() + in_transit;
+    let flood = flood(&*cluster).await;
+    let waited = flood.came.len();
     assert!(
-        !losses.is_empty(),
-        "expected a gap for the {} of {flooded} frames that are missing, and there was none",
-        flooded - frames
+        waited <= most,
+        "expected at most {most} frames of {} to wait for a subscriber that does not read, and got {waited}",
+        flood.published.len()
     );
+    if flood.published.len() <= most {
+        return Err(Unable::because(format!(
+            "no more than {} frames were published, and {most} may wait",
+            flood.published.len()
+        )));
+    }
     Ok(())
 }
 

@@ -61,8 +61,16 @@ pub trait TransportCluster: Send + Sync {
         Err(Unable::because("the harness cannot start a node again"))
     }
 
-    /// Somebody who reaches for this cluster and does not belong to it. Making one must succeed; what it does fails.
-    async fn stranger(&self, stranger: Stranger) -> Result<Member, Unable> {
+    /// Somebody who reaches for this cluster and does not belong to it, configured with this time-out of `publish` and
+    /// `probe`, where there is one. Making one must succeed; what it does fails.
+    ///
+    /// The time-out is long where a refusal must come at once: who waits it out is told from who was refused.
+    async fn stranger(
+        &self,
+        stranger: Stranger,
+        publish_timeout: Duration,
+    ) -> Result<Member, Unable> {
+        let _ = publish_timeout;
         Err(Unable::because(format!(
             "the harness cannot make a stranger ({stranger:?})"
         )))
@@ -93,9 +101,16 @@ pub trait TransportCluster: Send + Sync {
         Duration::from_secs(2)
     }
 
-    /// How many small frames at most wait for a subscriber that does not read, before there is a gap.
+    /// How many small frames at most wait in the transport for a subscriber that does not read, before there is a gap.
     fn buffered(&self) -> usize {
         1_024
+    }
+
+    /// How many small frames at most wait for such a subscriber outside of the transport, when their `publish` has
+    /// returned: in sockets, and in a queue of the backend's own. `None` when nobody can say: that no more than
+    /// [`buffered`](Self::buffered) wait in the transport is then not tried.
+    fn in_transit(&self) -> Option<usize> {
+        None
     }
 
     /// Whether a frame published while the backend was down is delivered later, because the backend declares so.

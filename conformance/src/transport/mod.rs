@@ -14,6 +14,7 @@ mod load;
 mod outages;
 mod peers;
 mod publishing;
+mod refusals;
 mod secrets;
 mod silence;
 mod strangers;
@@ -62,19 +63,22 @@ const CASES: &[Case<dyn TransportHarness>] = cases![dyn TransportHarness;
     "contract: capabilities().acknowledges" acknowledging::a_dropped_acknowledgement_is_not_applied,
     "P16" acknowledging::a_withheld_acknowledgement_delays_no_other,
     "P10, P11, P18" buffering::a_slow_subscriber_gets_a_gap,
+    "P11, P18" buffering::no_more_waits_than_declared,
     "P16" buffering::a_slow_subscriber_delays_no_other,
     "P8" strangers::clusters_are_apart,
     "P8, P18" strangers::a_stranger_is_never_authenticated,
-    "contract: errors name their kind" strangers::wrong_credentials_are_denied,
-    "contract: errors name their kind" strangers::a_wrong_host_is_unavailable,
-    "contract: errors name their kind" strangers::wrong_tls_is_refused,
+    "contract: errors name their kind" refusals::wrong_credentials_are_denied,
+    "contract: errors name their kind" refusals::a_wrong_host_is_unavailable,
+    "contract: errors name their kind" refusals::wrong_tls_is_refused,
     "contract: no credential is shown" secrets::no_secret_is_shown,
     "contract: no credential is logged" secrets::no_secret_is_logged,
     "P10" load::a_cut_link_loses_nothing_silently,
+    "P10, contract: publish succeeds once the frame is out" load::a_publishers_cut_link_loses_nothing_silently,
+    "P10, contract: publish succeeds once the frame is out" silence::a_publishers_silent_link_loses_nothing_silently,
     "P10" load::a_stopped_server_loses_nothing_silently,
     "P10" load::a_restarted_server_loses_nothing_silently,
     "P10" load::a_restarted_node_loses_nothing_silently,
-    "P20" outages::calm_returns_after_a_cut,
+    "P20, contract: once and in order while nothing fails" outages::calm_returns_after_a_cut,
     "contract: publish errors in time, and never retries" outages::publishing_while_down_fails_in_time,
     "contract: probe" outages::a_probe_tells_the_truth,
     "contract: frames may be delayed" outages::a_slow_link_still_delivers,

@@ -79,8 +79,42 @@ async fn falls_silent(
     Ok(())
 }
 
+/// What publishing said to be sent arrives, or a gap or an end is told, though the publisher's own link fell silent, and was
+/// then lost with all that was on it. No subscriber sees anything of that.
+pub(crate) async fn a_publishers_silent_link_loses_nothing_silently(
+    harness: Arc<dyn TransportHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let cluster = harness.cluster(2).await?;
+    let [from, to] = cluster.members() else {
+        panic!("the harness was asked for two nodes")
+    };
+    let follower = Follower::start(to.clone());
+    let since = follower.subscribed().await;
+    let publisher = Publisher::start(from.clone());
+    follower.hears_something().await;
+    cluster.disrupt(0, Disruption::BlackHole).await?;
+    // Another one, since the first may still wait for what it sent before.
+    let began = Instant::now();
+    let into_silence = Publisher::start_with(from.clone(), "frame into silence");
+    let limit = cluster.publish_timeout() + MARGIN;
+    let ending = into_silence.ended_one_of(began);
+    within("publish into silence", limit, ending).await;
+    // More goes into the silence, where one waits for nothing.
+    tokio::time::sleep(GOES_ON).await;
+    // Where the harness cannot, the silence ends and all comes that was said to be sent.
+    let _lost = cluster.disrupt(0, Disruption::Cut).await;
+    mend(&*cluster, 0, Disruption::Heal).await;
+    follower.hears_something().await;
+    let mut sent = publisher.stop(since).await;
+    sent.extend(into_silence.stop(since).await);
+    follower.heard_all(&sent).await;
+    Ok(())
+}
+
 /// Over a link that is silent every call ends in time: a probe with an error, and a publish, a subscribe and a close
-/// however they end.
+/// however they end. What a publish that succeeded is worth is
+/// [another case's](a_publishers_silent_link_loses_nothing_silently).
 pub(crate) async fn a_silent_link_holds_no_call(
     harness: Arc<dyn TransportHarness>,
     _seed: u64,

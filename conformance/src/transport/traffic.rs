@@ -29,19 +29,33 @@ struct Published {
     sent: Vec<Sent>,
     /// When a failure was last told, of a call or of a peer.
     failed: Option<Instant>,
+    /// When the last one began that has ended.
+    ended: Option<Instant>,
     stopping: bool,
 }
 
 impl Publisher {
     pub(super) fn start(member: Member) -> Self {
+        Self::start_with(member, "frame")
+    }
+
+    /// With this before each number.
+    pub(super) fn start_with(member: Member, word: &'static str) -> Self {
         let record = Arc::<Mutex<Published>>::default();
-        let task = tokio::spawn(publish_on(member, Arc::clone(&record)));
+        let task = tokio::spawn(publish_on(member, word, Arc::clone(&record)));
         Self { record, task }
     }
 
     /// Waits for a failure that is told after `since`. Cancel-safe.
     pub(super) async fn told_of_a_failure(&self, since: Instant) {
         while self.record.lock().failed.is_none_or(|at| at < since) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Waits for the end of one that began after `since`, however it ends. Cancel-safe.
+    pub(super) async fn ended_one_of(&self, since: Instant) {
+        while self.record.lock().ended.is_none_or(|began| began < since) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -62,12 +76,12 @@ impl Drop for Publisher {
     }
 }
 
-async fn publish_on(member: Member, record: Arc<Mutex<Published>>) {
+async fn publish_on(member: Member, word: &'static str, record: Arc<Mutex<Published>>) {
     for n in 0_u64.. {
         if record.lock().stopping {
             return;
         }
-        let (bytes, began) = (Bytes::from(format!("frame {n}")), Instant::now());
+        let (bytes, began) = (Bytes::from(format!("{word} {n}")), Instant::now());
         let published = member
             .transport
             .publish(Outgoing::to_all(bytes.clone()))
@@ -76,6 +90,7 @@ async fn publish_on(member: Member, record: Arc<Mutex<Published>>) {
         let failed = !failures(published).is_empty();
         {
             let mut record = record.lock();
+            record.ended = Some(began);
             record.sent.extend(succeeded.then_some((bytes, began)));
             if failed {
                 record.failed = Some(Instant::now());

@@ -41,8 +41,12 @@ impl TransportCluster for Cluster {
         self.0.rejoin().await
     }
 
-    async fn stranger(&self, stranger: Stranger) -> Result<Member, Unable> {
-        self.0.stranger(stranger).await
+    async fn stranger(
+        &self,
+        stranger: Stranger,
+        publish_timeout: Duration,
+    ) -> Result<Member, Unable> {
+        self.0.stranger(stranger, publish_timeout).await
     }
 
     async fn disrupt(&self, of: usize, disruption: Disruption) -> Result<(), Unable> {

@@ -22,7 +22,7 @@ use std::{collections::BTreeSet, thread};
 use invalidation_conformance::{Suite, Verdict, transport_suite};
 
 use self::{
-    caught::{CAUGHT, Caught},
+    caught::{CAUGHT, Caught, IGNORED},
     harness::Harness,
     mistake::Mistake,
 };
@@ -39,6 +39,19 @@ fn each_wrong_transport_is_caught() {
         eprintln!("{mistake:?}: {text}\n");
         let complete = is_headed(&text, case) && says.iter().all(|part| text.contains(part));
         (!complete).then(|| format!("{case} of {mistake:?} does not say {says:?}: {text}"))
+    });
+}
+
+/// What could not be tried is ignored with a reason, and neither passes nor fails.
+#[test]
+fn what_cannot_be_tried_is_ignored() {
+    all(IGNORED, |&(mistake, case, says): &Caught| {
+        let reason = match check(Some(mistake), case) {
+            Verdict::Ignored(unable) => unable.to_string(),
+            other => return Some(format!("{case} of {mistake:?} is not ignored: {other:?}")),
+        };
+        let complete = says.iter().all(|part| reason.contains(part));
+        (!complete).then(|| format!("{case} of {mistake:?} does not say {says:?}: {reason}"))
     });
 }
 

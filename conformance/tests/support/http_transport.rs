@@ -198,7 +198,11 @@ impl TransportCluster for Cluster {
         Ok(self.start(self.members.len()).await)
     }
 
-    async fn stranger(&self, stranger: Stranger) -> Result<Member, Unable> {
+    async fn stranger(
+        &self,
+        stranger: Stranger,
+        publish_timeout: Duration,
+    ) -> Result<Member, Unable> {
         let members = self.addresses.iter().map(ToString::to_string);
         let stranger = match stranger {
             // The same secret: only the cluster's name tells.
@@ -214,7 +218,9 @@ impl TransportCluster for Cluster {
                 ));
             }
         };
-        let stranger = stranger.listen(([127, 0, 0, 1], 0).into());
+        let stranger = stranger
+            .publish_timeout(publish_timeout)
+            .listen(([127, 0, 0, 1], 0).into());
         Ok(bound(stranger.build().expect("good settings")))
     }
 
@@ -235,6 +241,11 @@ impl TransportCluster for Cluster {
 
     fn publish_timeout(&self) -> Duration {
         PUBLISH_TIMEOUT
+    }
+
+    /// A frame is received once a subscription has it.
+    fn in_transit(&self) -> Option<usize> {
+        Some(0)
     }
 
     fn longest_back_off(&self) -> Duration {

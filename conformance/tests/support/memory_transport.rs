@@ -1,5 +1,7 @@
 //! The harness of the memory transport: a hub for each cluster.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use invalidation_conformance::{
     Disruption, Member, Stranger, TransportCluster, TransportHarness, Unable,
@@ -67,7 +69,7 @@ impl TransportCluster for Cluster {
         Ok(member(&self.hub).0)
     }
 
-    async fn stranger(&self, stranger: Stranger) -> Result<Member, Unable> {
+    async fn stranger(&self, stranger: Stranger, _: Duration) -> Result<Member, Unable> {
         match stranger {
             Stranger::OtherCluster => Ok(member(&MemoryHub::new()).0),
             _ => Err(Unable::because(
@@ -96,5 +98,9 @@ impl TransportCluster for Cluster {
 
     async fn connections(&self, _of: usize) -> Result<usize, Unable> {
         Err(Unable::because("a transport in memory has no connections"))
+    }
+
+    fn in_transit(&self) -> Option<usize> {
+        Some(0)
     }
 }

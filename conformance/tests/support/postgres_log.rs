@@ -369,6 +369,13 @@ impl LogSpace for Space {
                 )
                 .await;
             }
+            Disruption::DeleteNewest => {
+                run(
+                    &mut self.admin().await,
+                    "DELETE FROM cache_invalidation.log WHERE id = (SELECT max(id) FROM cache_invalidation.log)",
+                )
+                .await;
+            }
             Disruption::Trim { keep } => {
                 let trim = format!(
                     "DELETE FROM cache_invalidation.log WHERE (xid, id) NOT IN (SELECT xid, id

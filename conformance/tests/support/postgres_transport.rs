@@ -18,7 +18,7 @@ use invalidation_core::{CacheInvalidationTransport as _, NodeId};
 use invalidation_testbed::{Backend, Error, Offer, Proxy, Required, Server};
 use invalidation_transport_pg::{PgTransport, PgTransportBuilder};
 use parking_lot::Mutex;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions};
 use tokio::{
     task::spawn_blocking,
     time::{Instant, sleep},
@@ -82,7 +82,11 @@ async fn start() -> Result<Server, Unable> {
     let rules =
         format!("host all {USER} 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n");
     std::fs::write(server.folder().join("data/pg_hba.conf"), rules).expect("writes");
-    let mut admin = PgConnection::connect(&server.url())
+    let options: PgConnectOptions = server.url().parse().expect("a URL");
+    // The driver logs what it runs, and the suite listens: what stands in a log line is to be the transport's own doing.
+    let mut admin = options
+        .disable_statement_logging()
+        .connect()
         .await
         .expect("connects");
     let role = format!("CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'; SELECT pg_reload_conf()");
@@ -191,10 +195,14 @@ impl TransportCluster for Cluster {
         Ok(self.start(self.members.len()))
     }
 
-    async fn stranger(&self, stranger: Stranger) -> Result<Member, Unable> {
+    async fn stranger(
+        &self,
+        stranger: Stranger,
+        publish_timeout: Duration,
+    ) -> Result<Member, Unable> {
         let address = self.server.address();
         let right = url(address, PASSWORD);
-        Ok(bound(match stranger {
+        let stranger = match stranger {
             Stranger::OtherCluster => builder("others", &right),
             Stranger::WrongSecret => builder(&self.name, &url(address, ANOTHER)),
             Stranger::WrongHost => {
@@ -205,7 +213,8 @@ impl TransportCluster for Cluster {
             // The server has no certificate.
             Stranger::WrongTls => builder(&self.name, &format!("{right}?sslmode=require")),
             _ => return Err(Unable::because("the harness knows no such stranger")),
-        }))
+        };
+        Ok(bound(stranger.publish_timeout(publish_timeout)))
     }
 
     async fn disrupt(&self, of: usize, disruption: Disruption) -> Result<(), Unable> {

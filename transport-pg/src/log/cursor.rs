@@ -18,8 +18,8 @@ pub(crate) struct Identity {
     pub(crate) database: u32,
     /// The log table's oid.
     pub(crate) table: u32,
-    /// From the unlogged table, which a crash empties: only it tells that xids may have been used again. Rows that are
-    /// deleted by hand change it too.
+    /// From the unlogged table, which a crash empties: only it tells that xids may have been used again. A truncation
+    /// by hand changes it too.
     pub(crate) epoch: u128,
 }
 

@@ -1,22 +1,49 @@
--- Rows that go in any other way than by a purge, whose floor tells of them, change the epoch: each reader is told.
-CREATE FUNCTION {s}.lost() RETURNS trigger
+-- Rows that are deleted by hand are as good as purged: the floor tells of them. A truncation, which the snapshots of
+-- others do not respect, begins another epoch.
+CREATE FUNCTION {s}.before_loss() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
 BEGIN
-    IF TG_OP = 'DELETE' THEN
-        PERFORM FROM gone AS g LEFT JOIN {s}.meta AS m
-            ON (g.xid, g.id) <= (m.floor_xid, m.floor_id) AND pg_visible_in_snapshot(g.xid, m.floor_snapshot)
-        WHERE m.one IS NULL;
-        IF NOT FOUND THEN
-            RETURN NULL;
-        END IF;
-    END IF;
-    UPDATE {s}.epoch SET epoch = gen_random_uuid();
+    -- Before any row is, as a purge does: so nobody waits in a circle, and the snapshot below is the latest of all.
+    PERFORM FROM {s}.meta FOR UPDATE;
     RETURN NULL;
 END $body$;
 
-CREATE TRIGGER lost_by_delete AFTER DELETE ON {s}.log REFERENCING OLD TABLE AS gone
-FOR EACH STATEMENT EXECUTE FUNCTION {s}.lost();
-CREATE TRIGGER lost_by_truncate AFTER TRUNCATE ON {s}.log FOR EACH STATEMENT EXECUTE FUNCTION {s}.lost();
+CREATE FUNCTION {s}.after_loss() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        UPDATE {s}.epoch SET epoch = gen_random_uuid();
+        RETURN NULL;
+    END IF;
+    -- Neither what the floor tells of, as after a purge, nor what nobody else ever saw.
+    WITH lost AS MATERIALIZED (
+        SELECT g.xid, g.id, g.nonce FROM gone AS g JOIN {s}.meta AS m ON (
+            (g.xid, g.id) <= (m.floor_xid, m.floor_id) AND pg_visible_in_snapshot(g.xid, m.floor_snapshot)
+        ) IS NOT TRUE
+        WHERE g.xid <> pg_current_xact_id()
+        ORDER BY g.xid DESC, g.id DESC LIMIT 1
+    ), tick AS (
+        INSERT INTO {s}.ticks (at, epoch, snapshot)
+        SELECT clock_timestamp(), e.epoch, pg_current_snapshot() FROM {s}.epoch AS e, lost
+        RETURNING id
+    )
+    UPDATE {s}.meta AS m SET
+        (floor_xid, floor_id, floor_nonce) = (
+            SELECT c.xid, c.id, c.nonce FROM (
+                SELECT lost.xid, lost.id, lost.nonce
+                UNION ALL SELECT m.floor_xid, m.floor_id, m.floor_nonce WHERE m.floor_xid IS NOT NULL
+            ) AS c ORDER BY c.xid DESC, c.id DESC LIMIT 1
+        ),
+        floor_tick = (SELECT tick.id FROM tick),
+        floor_snapshot = pg_current_snapshot()
+    FROM lost;
+    RETURN NULL;
+END $body$;
+
+CREATE TRIGGER before_delete BEFORE DELETE ON {s}.log FOR EACH STATEMENT EXECUTE FUNCTION {s}.before_loss();
+CREATE TRIGGER after_delete AFTER DELETE ON {s}.log REFERENCING OLD TABLE AS gone
+FOR EACH STATEMENT EXECUTE FUNCTION {s}.after_loss();
+CREATE TRIGGER after_truncate AFTER TRUNCATE ON {s}.log FOR EACH STATEMENT EXECUTE FUNCTION {s}.after_loss();
 
 -- For every language: to be called in the transaction of the change.
 CREATE FUNCTION {s}.append(cache text, scope text, items text[]) RETURNS void

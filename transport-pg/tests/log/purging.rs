@@ -58,9 +58,8 @@ async fn retention_counts_from_visibility(server: &Server) {
     );
 }
 
-/// P1: rows that go in another way than by a purge are told to every reader, also to one whose witness is still there or
-/// who has none, and by whatever statement. A purge is told to nobody who has passed it, and a statement that deletes
-/// nothing to nobody.
+/// P1, P13: rows that go in another way than by a purge are told to every reader who had not read them, and by whatever
+/// statement. Who had passed them reads on, beside a purge too; a truncation is told to all.
 async fn rows_deleted_by_hand_are_told(server: &Server) {
     let url = url(server.address(), &database(server).await);
     let log = installed(&url).await;
@@ -68,19 +67,25 @@ async fn rows_deleted_by_hand_are_told(server: &Server) {
     for statement in [
         "DELETE FROM cache_invalidation.log",
         "DELETE FROM cache_invalidation.log WHERE id = (SELECT max(id) FROM cache_invalidation.log)",
+        "DELETE FROM cache_invalidation.log WHERE id = (SELECT max(id) - 1 FROM cache_invalidation.log)",
         "WITH gone AS (DELETE FROM cache_invalidation.log RETURNING id) SELECT count(*) FROM gone",
-        "TRUNCATE cache_invalidation.log",
         "BEGIN; SAVEPOINT a; DELETE FROM cache_invalidation.log; RELEASE a; COMMIT",
     ] {
         let before = log.head().await.unwrap();
         log.append(&[key("1"), key("2")]).await.unwrap();
         let after = log.head().await.unwrap();
         run(&mut admin, statement).await;
-        for cursor in [&before, &after] {
-            let told = drain(&log, cursor).await;
-            assert_eq!(told, Err(GapReason::IdentityChanged), "{statement}");
-        }
+        let told = drain(&log, &before).await;
+        assert_eq!(told, Err(GapReason::Purged), "{statement}");
+        log.purge(Duration::ZERO).await.unwrap();
+        log.append(&[key("3")]).await.unwrap();
+        let read = drain(&log, &after).await.unwrap().0;
+        assert_eq!(read, [key("3")], "{statement}");
     }
+    let cursor = log.head().await.unwrap();
+    run(&mut admin, "TRUNCATE cache_invalidation.log").await;
+    let told = drain(&log, &cursor).await;
+    assert_eq!(told, Err(GapReason::IdentityChanged));
     for key in ["1", "2", "3"].map(key) {
         log.append(&[key]).await.unwrap();
     }

@@ -132,7 +132,7 @@ pub(super) const CAUGHT: &[Caught] = &[
     ),
     (
         Mistake::BuffersWithoutBound,
-        "a_slow_subscriber_gets_a_gap",
+        "no_more_waits_than_declared",
         &["expected at most 256 frames"],
     ),
     (
@@ -167,14 +167,40 @@ pub(super) const CAUGHT: &[Caught] = &[
         &["had not ended", "probe"],
     ),
     (
+        Mistake::SubscribesTheRefused,
+        "wrong_credentials_are_denied",
+        &["had not ended", "subscribe of WrongSecret"],
+    ),
+    (
         Mistake::NamesNoKind,
         "a_wrong_host_is_unavailable",
         &["one of [Unavailable]", "it failed as Other"],
     ),
     (
+        Mistake::RefusesSlowly,
+        "a_wrong_host_is_unavailable",
+        &[
+            "expected a probe of WrongHost to be refused at once",
+            "it took [3.",
+        ],
+    ),
+    (
+        Mistake::EndsTheRefused,
+        "a_wrong_host_is_unavailable",
+        &["expected subscribe of WrongHost", "ended without an error"],
+    ),
+    (
         Mistake::TrustsAnyCertificate,
         "wrong_tls_is_refused",
         &["expected a probe of WrongTls to fail"],
+    ),
+    (
+        Mistake::WaitsOutItsTimeout,
+        "wrong_tls_is_refused",
+        &[
+            "had not ended",
+            "a probe of WrongTls is refused, whatever its time-out",
+        ],
     ),
     (
         Mistake::ShowsItsSecret,
@@ -223,6 +249,16 @@ pub(super) const CAUGHT: &[Caught] = &[
         &["expected Heal of the harness", "was not built to mend"],
     ),
     (
+        Mistake::SaysOkFromItsBuffer,
+        "a_publishers_cut_link_loses_nothing_silently",
+        &["to arrive, or a gap", "without a word: \"frame "],
+    ),
+    (
+        Mistake::TrustsItsOwnSilence,
+        "a_publishers_silent_link_loses_nothing_silently",
+        &["to arrive, or a gap", "without a word: \"frame "],
+    ),
+    (
         Mistake::TakesAStopForNothing,
         "a_stopped_server_loses_nothing_silently",
         &["to arrive, or a gap", "without a word: \"frame "],
@@ -241,6 +277,16 @@ pub(super) const CAUGHT: &[Caught] = &[
         Mistake::TellsGapsOnceItReconnected,
         "calm_returns_after_a_cut",
         &["expected 20 frames in a row", "a gap (resync)"],
+    ),
+    (
+        Mistake::HearsTwiceOnceItReconnected,
+        "calm_returns_after_a_cut",
+        &["expected 20 frames in a row", "again, or late"],
+    ),
+    (
+        Mistake::SendsTwiceOnceItReconnected,
+        "calm_returns_after_a_cut",
+        &["expected 20 frames in a row", "again, or late"],
     ),
     (
         Mistake::SwallowsErrors,
@@ -375,5 +421,29 @@ pub(super) const CAUGHT: &[Caught] = &[
         Mistake::LeaksAConnection,
         "dropping_leaks_no_connection",
         &["a dropped transport has no connection any more"],
+    ),
+];
+
+/// What the harness or the backend does not allow to be tried, the case that says so, and parts of what that says.
+pub(super) const IGNORED: &[Caught] = &[
+    (
+        Mistake::BreaksNothing,
+        "no_secret_is_shown",
+        &["made a call fail", "no error was looked at"],
+    ),
+    (
+        Mistake::BreaksNothing,
+        "no_secret_is_logged",
+        &["made a call fail", "no error was looked at"],
+    ),
+    (
+        Mistake::QueuesInFront,
+        "a_slow_subscriber_gets_a_gap",
+        &["each of 612 frames waited", "`buffered` is 256"],
+    ),
+    (
+        Mistake::QueuesInFront,
+        "no_more_waits_than_declared",
+        &["does not say how many", "in_transit"],
     ),
 ];

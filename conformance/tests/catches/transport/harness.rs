@@ -16,7 +16,7 @@ use invalidation_core::{
 use super::{
     mistake::Mistake,
     net::{Line, Net},
-    outsider::Outsider,
+    outsider::{Outsider, Silence},
     wrong::Wrong,
 };
 
@@ -24,6 +24,8 @@ use super::{
 pub(super) const BUFFER: usize = 256;
 /// The largest frame that is declared.
 pub(super) const MAX_FRAME: usize = 64 << 10;
+/// How long a refusal takes that is slow.
+const SLOWLY: Duration = Duration::from_secs(3);
 /// Another one for the one that logs it, since honest ones run at the same time.
 fn secret(mistake: Option<Mistake>) -> &'static str {
     match mistake {
@@ -65,7 +67,7 @@ fn hub(mistake: Option<Mistake>) -> MemoryHub {
     match mistake {
         Some(Mistake::Echoes) => hub.with_echoes(),
         Some(Mistake::TakesAnySize) => hub.with_max_frame(2 * MAX_FRAME),
-        Some(Mistake::BuffersWithoutBound) => hub.with_buffer(usize::MAX),
+        Some(Mistake::BuffersWithoutBound | Mistake::QueuesInFront) => hub.with_buffer(usize::MAX),
         _ => hub,
     }
 }
@@ -131,8 +133,15 @@ impl TransportCluster for Cluster {
         Ok(member)
     }
 
-    async fn stranger(&self, stranger: Stranger) -> Result<Member, Unable> {
+    async fn stranger(
+        &self,
+        stranger: Stranger,
+        publish_timeout: Duration,
+    ) -> Result<Member, Unable> {
         let kind = match stranger {
+            _ if self.mistake == Some(Mistake::BreaksNothing) => {
+                return Err(Unable::because("it was not built to"));
+            }
             Stranger::OtherCluster => {
                 let crosses = self.mistake == Some(Mistake::CrossesClusters);
                 let other = if crosses {
@@ -157,6 +166,10 @@ impl TransportCluster for Cluster {
                 Outsider::new(kind).believed_by(faults)
             }
             Some(Mistake::RetriesTheRefused) => Outsider::new(kind).retrying(),
+            Some(Mistake::RefusesSlowly) => Outsider::new(kind).after(SLOWLY),
+            Some(Mistake::WaitsOutItsTimeout) => Outsider::new(kind).after(publish_timeout),
+            Some(Mistake::SubscribesTheRefused) => Outsider::new(kind).subscribed(Silence::Lasts),
+            Some(Mistake::EndsTheRefused) => Outsider::new(kind).subscribed(Silence::Ends),
             _ => Outsider::new(kind),
         };
         Ok(Member {
@@ -168,6 +181,9 @@ impl TransportCluster for Cluster {
     async fn disrupt(&self, of: usize, disruption: Disruption) -> Result<(), Unable> {
         let link = &self.links[of];
         match disruption {
+            _ if self.mistake == Some(Mistake::BreaksNothing) => {
+                return Err(Unable::because("it was not built to"));
+            }
             Disruption::Heal if self.mistake == Some(Mistake::CannotMend) => {
                 return Err(Unable::because("it was not built to mend"));
             }
@@ -210,6 +226,10 @@ impl TransportCluster for Cluster {
 
     fn buffered(&self) -> usize {
         BUFFER
+    }
+
+    fn in_transit(&self) -> Option<usize> {
+        (self.mistake != Some(Mistake::QueuesInFront)).then_some(0)
     }
 
     fn secrets(&self) -> Vec<String> {

@@ -39,12 +39,24 @@ pub(super) enum Mistake {
     NamesNoKind,
     /// It goes on trying what will never be let in.
     RetriesTheRefused,
+    /// Who is refused is told after a few seconds.
+    RefusesSlowly,
+    /// Who is refused is told when its time is over.
+    WaitsOutItsTimeout,
+    /// Who is refused is subscribed, and hears nothing.
+    SubscribesTheRefused,
+    /// The subscription of who is refused ends, and nobody says why.
+    EndsTheRefused,
     /// It looks at no certificate.
     TrustsAnyCertificate,
     ShowsItsSecret,
     ShowsItsSecretInErrors,
     LogsItsSecret,
     ReconnectsSilently,
+    /// Publishing succeeds once a frame waits to be written, and with the link all are lost that do.
+    SaysOkFromItsBuffer,
+    /// Publishing into its own link's silence succeeds.
+    TrustsItsOwnSilence,
     /// A goodbye of the server it takes for no loss.
     TakesAStopForNothing,
     /// It takes a server that was restarted for the one that it was connected to.
@@ -53,6 +65,10 @@ pub(super) enum Mistake {
     SendsToWhoWasThere,
     /// Once it has connected again, it tells a gap before each frame.
     TellsGapsOnceItReconnected,
+    /// Once it has subscribed again, each frame comes twice.
+    HearsTwiceOnceItReconnected,
+    /// Once publishing failed, each frame goes out twice.
+    SendsTwiceOnceItReconnected,
     SwallowsErrors,
     /// Publishing waits until the backend is back.
     WaitsForTheBackend,
@@ -87,6 +103,10 @@ pub(super) enum Mistake {
     LeaksAConnection,
     /// The harness breaks links, and cannot mend them.
     CannotMend,
+    /// The harness breaks nothing, and makes no stranger.
+    BreaksNothing,
+    /// Not its own: the server keeps what a subscriber does not read, as much as it is.
+    QueuesInFront,
     /// A subscription that was quiet for a second hears nothing any more.
     DeafAfterQuiet,
     /// Each subscription leaves a connection behind, until the transport is dropped.

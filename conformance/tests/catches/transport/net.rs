@@ -72,8 +72,8 @@ pub(super) struct Silence {
 
 impl Silence {
     pub(super) fn begin(&self) {
-        self.times.fetch_add(1, Ordering::SeqCst);
         self.now.store(true, Ordering::SeqCst);
+        self.times.fetch_add(1, Ordering::SeqCst);
     }
 
     pub(super) fn end(&self) {

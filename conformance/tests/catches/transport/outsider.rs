@@ -1,6 +1,9 @@
 //! Somebody who does not belong to the cluster: nothing that it does succeeds.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
+use futures_util::{StreamExt as _, stream};
 use invalidation_core::{
     CacheInvalidationTransport, Delivery, Error, ErrorKind, Outgoing, Sender, Subscription,
     TransportCapabilities, TransportFaults,
@@ -16,6 +19,17 @@ pub(super) struct Outsider {
     believers: Vec<TransportFaults>,
     /// Whether it tries again and again.
     retries: bool,
+    /// How long it takes to say so.
+    after: Duration,
+    /// What its subscriptions do, where they are made all the same.
+    subscribed: Option<Silence>,
+}
+
+/// A subscription on which nothing comes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Silence {
+    Lasts,
+    Ends,
 }
 
 impl Outsider {
@@ -24,11 +38,23 @@ impl Outsider {
             kind,
             believers: Vec::new(),
             retries: false,
+            after: Duration::ZERO,
+            subscribed: None,
         }
     }
 
     pub(super) const fn retrying(mut self) -> Self {
         self.retries = true;
+        self
+    }
+
+    pub(super) const fn after(mut self, after: Duration) -> Self {
+        self.after = after;
+        self
+    }
+
+    pub(super) const fn subscribed(mut self, silence: Silence) -> Self {
+        self.subscribed = Some(silence);
         self
     }
 
@@ -41,6 +67,7 @@ impl Outsider {
         if self.retries {
             std::future::pending::<()>().await;
         }
+        tokio::time::sleep(self.after).await;
         Error::new(self.kind, "outsider", operation, "does not belong here")
     }
 }
@@ -52,7 +79,11 @@ impl CacheInvalidationTransport for Outsider {
     }
 
     async fn subscribe(&self) -> Result<Subscription, Error> {
-        Err(self.refused("subscribe").await)
+        match self.subscribed {
+            Some(Silence::Lasts) => Ok(stream::pending().boxed()),
+            Some(Silence::Ends) => Ok(stream::empty().boxed()),
+            None => Err(self.refused("subscribe").await),
+        }
     }
 
     async fn publish(&self, frame: Outgoing) -> Result<Delivery, Error> {

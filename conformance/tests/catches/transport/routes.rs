@@ -13,8 +13,37 @@ use super::{harness::BUFFER, net::Silence, wrong::Wrong};
 
 /// How many nodes it knows at most.
 const A_FEW: usize = 4;
+/// How long a frame waits to be written.
+const WRITES_AFTER: Duration = Duration::from_millis(20);
 /// How long it waits for a peer that does not answer.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// To all, once the server has it: that is not said when nothing was heard of the server meanwhile.
+pub(super) async fn confirmed(from: &Wrong, frame: Outgoing) -> Result<Delivery, Error> {
+    let pulse = from.pulse();
+    // In this order: a silence that begins after it is not seen now is counted afterwards.
+    let missed = pulse.missed();
+    let unheard = || pulse.is_missing() || pulse.missed() != missed;
+    if !unheard() {
+        let published = from.inner.publish(frame).await;
+        if published.is_err() || !unheard() {
+            return published;
+        }
+    }
+    let message = "the server did not answer";
+    Err(Error::new(ErrorKind::TimedOut, "wrong", "publish", message))
+}
+
+/// To all, some time after it is said to be sent.
+pub(super) async fn by_and_by(from: &Wrong, frame: Outgoing) -> Result<Delivery, Error> {
+    from.inner.probe().await?;
+    let (inner, under_way) = (from.inner.clone(), from.net.delay());
+    tokio::spawn(async move {
+        tokio::time::sleep(WRITES_AFTER + under_way).await;
+        inner.publish(frame).await
+    });
+    Ok(Delivery::default())
+}
 
 /// To one of the others, another one each time.
 pub(super) async fn to_one(from: &Wrong, mut frame: Outgoing) -> Result<Delivery, Error> {

@@ -7,7 +7,8 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 use invalidation_core::{
-    CacheInvalidationTransport, Error, ErrorKind, GapReason, MemoryTransport, Signal, Subscription,
+    CacheInvalidationTransport, Error, ErrorKind, Frame, GapReason, MemoryTransport, Signal,
+    Subscription,
 };
 use tokio::time::{Instant, timeout};
 
@@ -166,6 +167,21 @@ pub(super) fn until_a_gap(stream: Subscription) -> Subscription {
 /// Tells a gap before each signal.
 pub(super) fn with_gaps(stream: Subscription) -> Subscription {
     let next = |signal| stream::iter([Ok(Signal::Gap(GapReason::Resync)), signal]);
+    stream.flat_map(next).boxed()
+}
+
+/// Gives each frame twice.
+pub(super) fn twice(stream: Subscription) -> Subscription {
+    let next = |signal| {
+        let again = match &signal {
+            Ok(Signal::Frame(frame)) => {
+                let copy = Frame::new(frame.bytes.clone(), frame.sender);
+                Some(Ok(Signal::Frame(copy)))
+            }
+            _ => None,
+        };
+        stream::iter([signal].into_iter().chain(again))
+    };
     stream.flat_map(next).boxed()
 }
 

@@ -40,6 +40,8 @@ pub(super) struct Wrong {
     in_flight: AtomicUsize,
     locked: AtomicBool,
     probed_badly: AtomicBool,
+    /// Whether each frame goes out twice.
+    twice: AtomicBool,
     subscribed: AtomicBool,
     closed: AtomicBool,
     turn: tokio::sync::Mutex<()>,
@@ -66,6 +68,7 @@ impl Wrong {
             in_flight: AtomicUsize::new(0),
             locked: AtomicBool::new(false),
             probed_badly: AtomicBool::new(false),
+            twice: AtomicBool::new(false),
             subscribed: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             turn: tokio::sync::Mutex::default(),
@@ -78,7 +81,7 @@ impl Wrong {
         self.mistake == Some(mistake)
     }
 
-    fn pulse(&self) -> Pulse {
+    pub(super) fn pulse(&self) -> Pulse {
         Pulse {
             net: Arc::clone(&self.net),
             line: Arc::clone(&self.line),
@@ -139,7 +142,7 @@ impl Wrong {
             _ => None,
         };
         let delay = self.net.delay();
-        if !delay.is_zero() {
+        if !delay.is_zero() && !self.makes(Mistake::SaysOkFromItsBuffer) {
             tokio::time::sleep(delay).await;
         }
         let published = match self.mistake {
@@ -155,7 +158,9 @@ impl Wrong {
                 std::future::pending().await
             }
             Some(Mistake::WaitsForTheBackend) => routes::once_it_is_back(self, &frame).await,
-            _ => self.inner.publish(frame.clone()).await,
+            Some(Mistake::SaysOkFromItsBuffer) => routes::by_and_by(self, frame.clone()).await,
+            Some(Mistake::TrustsItsOwnSilence) => self.inner.publish(frame.clone()).await,
+            _ => routes::confirmed(self, frame.clone()).await,
         };
         self.unlock();
         let mut delivery = match (published, self.mistake) {
@@ -168,6 +173,10 @@ impl Wrong {
                 let shown = std::io::Error::other(format!("signed with {}", self.secret));
                 return Err(error.with_source(shown));
             }
+            (Err(error), Some(Mistake::SendsTwiceOnceItReconnected)) => {
+                self.twice.store(true, Ordering::SeqCst);
+                return Err(error);
+            }
             (Err(error), Some(Mistake::RetriesByATimer)) => {
                 tokio::spawn(retry(self.inner.clone(), frame));
                 return Err(error);
@@ -175,7 +184,7 @@ impl Wrong {
             (published, _) => published?,
         };
         let mut again = mem::take(&mut *self.failed.lock());
-        if self.makes(Mistake::Duplicates) {
+        if self.makes(Mistake::Duplicates) || self.twice.load(Ordering::SeqCst) {
             again.push(frame);
         }
         for frame in again {
@@ -262,6 +271,7 @@ impl CacheInvalidationTransport for Wrong {
                 streams::reconnecting_after(stream, inner(), stops)
             }
             Some(Mistake::TellsGapsOnceItReconnected) if again => streams::with_gaps(stream),
+            Some(Mistake::HearsTwiceOnceItReconnected) if again => streams::twice(stream),
             Some(Mistake::EndsWithAnOverflow) => streams::until_a_gap(stream),
             Some(Mistake::Reorders) => streams::reordered(stream),
             Some(Mistake::OverflowsSilently) => streams::without_gaps(stream),
