@@ -78,9 +78,10 @@ async fn rows_deleted_by_hand_are_told(server: &Server) {
         let told = drain(&log, &before).await;
         assert_eq!(told, Err(GapReason::Purged), "{statement}");
         log.purge(Duration::ZERO).await.unwrap();
-        log.append(&[key("3")]).await.unwrap();
+        let next = [key("3")];
+        log.append(&next).await.unwrap();
         let read = drain(&log, &after).await.unwrap().0;
-        assert_eq!(read, [key("3")], "{statement}");
+        assert_eq!(read, next, "{statement}");
     }
     let cursor = log.head().await.unwrap();
     run(&mut admin, "TRUNCATE cache_invalidation.log").await;
