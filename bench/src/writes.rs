@@ -83,18 +83,21 @@ async fn measure() -> anyhow::Result<Report> {
             bench.turn(kind).await?; // Warm.
         }
         let mut rates = KINDS.map(|_| Vec::new());
+        let mut costs = KINDS.map(|_| Vec::new());
         for round in 0..ROUNDS {
             for step in 0..KINDS.len() {
                 let at = (round + step) % KINDS.len();
-                rates[at].push(bench.turn(KINDS[at].0).await?);
+                let before = database.cpu_seconds()?;
+                let (transactions, seconds) = bench.turn(KINDS[at].0).await?;
+                rates[at].push(transactions / seconds);
+                costs[at].push((database.cpu_seconds()? - before) * 1e9 / transactions);
             }
         }
-        for ((_, name), rates) in KINDS.iter().zip(&mut rates) {
-            report.row(
-                format!("{clients} client(s), {name}"),
-                None,
-                Figure::PerSecond(median(rates)),
-            );
+        for (((_, name), rates), costs) in KINDS.iter().zip(&mut rates).zip(&mut costs) {
+            let name = format!("{clients} client(s), {name}");
+            let (rate, cost) = (median(rates), median(costs));
+            report.row(&name, None, Figure::PerSecond(rate));
+            report.row(format!("{name}, server's time"), None, Figure::Nanos(cost));
         }
         if clients == CLIENTS[CLIENTS.len() - 1] {
             let [_, insert, ours, notify, _] = &rates;
@@ -134,8 +137,8 @@ impl Bench {
         })
     }
 
-    /// Transactions a second of all clients together.
-    async fn turn(&mut self, kind: Kind) -> anyhow::Result<f64> {
+    /// How many transactions all clients together did, and in how many seconds.
+    async fn turn(&mut self, kind: Kind) -> anyhow::Result<(f64, f64)> {
         let start = Instant::now();
         let mut clients = JoinSet::new();
         for mut connection in self.clients.drain(..) {
@@ -155,7 +158,7 @@ impl Bench {
             self.clients.push(connection);
             total += transactions;
         }
-        Ok(f64::from(total) / start.elapsed().as_secs_f64())
+        Ok((f64::from(total), start.elapsed().as_secs_f64()))
     }
 }
 

@@ -41,21 +41,33 @@ WHERE given.j ->> 'log' = ",
     " ORDER BY v.number"
 );
 
+/// Whether this is the database of `$1` to `$4`, in parts that are cheap to compare: the path of a table's file ends in
+/// the oids of its database and of the file.
+macro_rules! is_here {
+    () => {
+        "e.epoch = $1::text::uuid
+    AND '{s}.log'::regclass::bigint = $2::bigint
+    AND substring(pg_relation_filepath('{s}.log'::regclass) FROM '([0-9]+)/[0-9]+$') = $3::text
+    AND (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint = $4::bigint"
+    };
+}
+
 /// The same of typed parameters, for one entry: prepared, it costs the server hardly more than a plain insert does, and
 /// half of what the text of [`OF_JSON`] costs it.
 const OF_ONE: &str = concat!(
     "INSERT INTO {s}.log (nonce, cache, scope, items)
-SELECT $2::bigint, $3::text, $4::text, $5::text WHERE $1::text = ",
-    seal!()
+SELECT $5::bigint, $6::text, $7::text, $8::text FROM {s}.epoch AS e WHERE ",
+    is_here!()
 );
 
 /// The same for any number, as arrays.
 const OF_ARRAYS: &str = concat!(
     "INSERT INTO {s}.log (nonce, cache, scope, items)
 SELECT v.nonce, v.cache, v.scope, v.items
-FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[]) WITH ORDINALITY AS v (nonce, cache, scope, items, number)
-WHERE $1::text = ",
-    seal!(),
+FROM {s}.epoch AS e, unnest($5::bigint[], $6::text[], $7::text[], $8::text[])
+    WITH ORDINALITY AS v (nonce, cache, scope, items, number)
+WHERE ",
+    is_here!(),
     " ORDER BY v.number"
 );
 
@@ -101,7 +113,11 @@ pub(crate) async fn insert_prepared<'a>(
     let mut rows: Vec<_> = entries.map(Row::of).collect();
     let of = if rows.len() == 1 { OF_ONE } else { OF_ARRAYS };
     let sql = schema.sql(of) + RETURNING;
-    let query = sqlx::query(AssertSqlSafe(sql)).bind(log.seal());
+    let query = sqlx::query(AssertSqlSafe(sql))
+        .bind(format!("{:032x}", log.epoch))
+        .bind(i64::from(log.table))
+        .bind(log.database.to_string())
+        .bind(log.started);
     let query = match rows.pop() {
         Some(Row(nonce, cache, scope, items)) if rows.is_empty() => {
             query.bind(nonce).bind(cache).bind(scope).bind(items)
