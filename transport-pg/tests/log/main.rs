@@ -6,6 +6,7 @@ mod bed;
 mod crash;
 mod functions;
 mod installing;
+mod members;
 mod pooler;
 mod purging;
 mod series;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         crash::trials(),
         functions::trials(),
         installing::trials(),
+        members::trials(),
         pooler::trials(),
         purging::trials(),
         series::trials(),
