@@ -28,7 +28,7 @@
 //! A row counts as old enough to be purged from when it was *visible*, however long its transaction was open.
 //!
 //! # What it makes in the database
-//! A schema, `cache_invalidation` unless told otherwise, with five tables, and functions.
+//! A schema, `cache_invalidation` unless told otherwise, with six tables, and functions.
 //! [`PgLog::install_sql`] and [`PgLog::grant_sql`] give the SQL for administrators whose programs may not make tables. No
 //! superuser is needed. Any program invalidates in a transaction of its own by a function; none may be executed by
 //! anybody who was not given that:
@@ -69,7 +69,9 @@
 
 mod error;
 mod log;
+mod protection;
 mod transport;
 
 pub use log::{Attach, Attached, PgLog, PgLogBuilder, Pooling};
+pub use protection::Protection;
 pub use transport::{PgTransport, PgTransportBuilder};
