@@ -4,6 +4,7 @@
 
 mod bed;
 mod crash;
+mod drivers;
 mod functions;
 mod installing;
 mod members;
@@ -22,6 +23,7 @@ use libtest_mimic::Arguments;
 fn main() -> ExitCode {
     let trials = [
         crash::trials(),
+        drivers::trials(),
         functions::trials(),
         installing::trials(),
         members::trials(),
