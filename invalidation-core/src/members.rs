@@ -18,8 +18,9 @@ pub const MAX_MEMBERS: usize = 4_096;
 /// **The log promises:**
 /// - What is [announced](Self::announce) is in its backend soon after the next read, and is renewed while the node reads.
 ///   It costs a read no further round trip, and most reads nothing.
-/// - A member counts until a time that it named itself, by the clock of the backend alone (`P17`). One that was killed is
-///   gone after that time, and one whose log was closed at once.
+/// - A member counts as long as the backend knows that it is there: by a lock that ends with its process, or until a time
+///   that it named itself, by the backend's clock alone (`P17`). So one that was killed is gone after that time at the
+///   latest, and one whose log was closed at once.
 /// - A log that may not write the members still tells the others, and one that may not read them tells nothing; either
 ///   says so in its log, and reads on (`P15`).
 ///
