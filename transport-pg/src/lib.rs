@@ -60,6 +60,11 @@
 //! silently gets the answer to another's statement. The log finds out whether one is in between ([`Pooling`]), speaks the
 //! simple protocol alone through it, and checks in every answer to a read that it is the one to its request.
 //!
+//! # Members
+//! Nodes tell each other in the table `members` how they are reached: every few seconds the statement of a poll writes the
+//! node's row, and lists the others'. Most polls write nothing, and none does for a node without a transport that asks.
+//! See [`Members`](invalidation_core::Members) and [`PgLogBuilder::members_expire_after`].
+//!
 //! # Limits
 //! - Reads go to the primary; a standby is refused. An old primary that nobody fenced is not told from the new one.
 //! - `fsync` off, or `synchronous_commit` off, takes acknowledged appends back in a crash. Readers are told.
