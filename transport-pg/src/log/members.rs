@@ -38,24 +38,30 @@ CREATE INDEX members_until ON {s}.members (until);
 }
 pub(crate) use members_table;
 
-/// Before the statement of a page: `$15` this node, `$16` how it is reached, `$17` for how many seconds.
+/// Before the statement of a page: `$15` this node, `$17` how it is reached, `$18` for how many seconds.
 const BEAT: &str = "WITH beat AS (
     INSERT INTO {s}.members (node, address, until)
-    VALUES ($15::text, $16::text, statement_timestamp() + make_interval(secs => $17::text::float8))
+    VALUES ($15::text, $17::text, statement_timestamp() + make_interval(secs => $18::text::float8))
     ON CONFLICT (node) DO UPDATE SET address = excluded.address, until = excluded.until
 )
 ";
 
-/// Behind it: one row, which has neither a header nor a place.
+/// Behind it: one row, which has neither a header nor a place, with a fingerprint of the others, and with themselves where
+/// it is another one than `$16`. To make the list costs several times what it costs to find it unchanged.
 const LIST: &str = "
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, (
+SELECT NULL, NULL, NULL, NULL, NULL, f.print, CASE WHEN f.print IS DISTINCT FROM $16::text THEN (
     SELECT coalesce(json_agg(json_build_array(o.node, o.address)), '[]')::text FROM (
         SELECT r.node, r.address FROM {s}.members AS r
         WHERE r.until > statement_timestamp() AND r.node IS DISTINCT FROM $15::text
         ORDER BY r.until DESC LIMIT {most}
     ) AS o
-), NULL";
+) END, NULL
+FROM (
+    SELECT count(*) || '/' || coalesce(sum(hashtextextended(r.node || r.address, 0)), 0) AS print
+    FROM {s}.members AS r
+    WHERE r.until > statement_timestamp() AND r.node IS DISTINCT FROM $15::text
+) AS f";
 
 /// Whoever left, was killed or could not come back in time.
 const EXPIRED: &str = "DELETE FROM {s}.members WHERE until <= statement_timestamp()";
@@ -84,12 +90,14 @@ pub(crate) struct Beat {
     /// For how many seconds it counts.
     seconds: String,
     node: Option<String>,
+    /// The fingerprint of the others that are known.
+    print: Option<String>,
 }
 
 impl Beat {
     /// What stands behind the parameters of a page.
     pub(crate) fn parameters(&self) -> Vec<Option<&str>> {
-        let mut parameters = vec![self.node.as_deref()];
+        let mut parameters = vec![self.node.as_deref(), self.print.as_deref()];
         if let Some(own) = &self.own {
             parameters.extend([Some(own.address.as_str()), Some(self.seconds.as_str())]);
         }
@@ -112,6 +120,8 @@ struct State {
     said: Option<Member>,
     /// Of the log when it was last listed: after a crash the table is empty until all have beaten once more.
     listed_in: Option<Identity>,
+    /// The fingerprint of the last list.
+    print: Option<String>,
     /// Until when nothing is written, and until when nothing is listed: rights are missing.
     may_not: [Option<Instant>; 2],
 }
@@ -125,6 +135,7 @@ impl Pulse {
                 due: Instant::now(),
                 said: None,
                 listed_in: None,
+                print: None,
                 may_not: [None; 2],
             }),
         }
@@ -152,6 +163,7 @@ impl Pulse {
         state.said.clone_from(&own);
         Some(Beat {
             node: own.as_ref().map(|own| own.node.to_string()),
+            print: state.print.clone(),
             own: own.filter(|_| may_write),
             seconds: self.expire_after.as_secs_f64().to_string(),
         })
@@ -165,9 +177,15 @@ impl Pulse {
             return;
         };
         let row = rows.remove(at);
-        let before = self.state.lock().listed_in.replace(identity);
+        let mut state = self.state.lock();
+        let before = state.listed_in.replace(identity);
+        state.print = None;
         if before.is_none_or(|before| before == identity) {
-            self.members.learn(parse(text(&row, 6).unwrap_or_default()));
+            state.print = text(&row, 5).map(str::to_owned);
+            // None where they are those that are known.
+            if let Some(list) = text(&row, 6) {
+                self.members.learn(parse(list));
+            }
         }
     }
 
