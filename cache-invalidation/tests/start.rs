@@ -234,7 +234,7 @@ async fn an_insecure_link_is_warned_about_once() {
             [log.postgres]
             insecure_tls = {insecure}"
         );
-        Config::parse_str(&toml).unwrap().node().await.unwrap();
+        drop(Config::parse_str(&toml).unwrap().node().await.unwrap());
         let told = std::mem::take(&mut *lines.0.lock().unwrap());
         let told = String::from_utf8(told).unwrap();
         let warnings = told.lines().filter(|line| line.contains("insecure_tls"));
