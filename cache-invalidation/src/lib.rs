@@ -87,7 +87,7 @@
 //! | feature | gives |
 //! | --- | --- |
 //! | `sqlite` | [`sqlite`]: a log that the processes of one host share, joins your transactions, and has triggers |
-//! | `postgres` | [`postgres`]: a log in a PostgreSQL database for any number of hosts, joins your transactions, and has triggers |
+//! | `postgres` | [`postgres`]: a log in a PostgreSQL database for any number of hosts, joins your transactions, and has triggers; frames by LISTEN and NOTIFY |
 //! | `http` | [`http`]: authenticated HTTP fan-out, without a broker |
 //! | `derive` | `#[derive(CacheKey)]` for types of your own |
 //!

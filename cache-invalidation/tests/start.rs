@@ -165,6 +165,89 @@ mod http {
     }
 }
 
+/// Contract: processes that share a file and are told nothing else are each other's peers.
+#[cfg(all(feature = "sqlite", feature = "http", unix))]
+#[tokio::test]
+async fn processes_find_each_other_beside_their_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let toml = format!(
+        "cluster = 'billing'
+        log.url = 'sqlite:{}'
+        [transport.http]
+        listen = '127.0.0.1:0'
+        peers = ['log']
+        insecure = true",
+        folder.path().join("a.db").display()
+    );
+    let config = Config::parse_str(&toml).unwrap();
+    let (a, b) = (config.start().await.unwrap(), config.start().await.unwrap());
+    let cache: Cache<i64, i64> = a.cache("users").build().unwrap();
+    let found = async {
+        loop {
+            let published = cache.invalidate(&1).await.unwrap().published().await;
+            let frames = published.into_iter().flat_map(|told| told.frames);
+            let mut peers = frames.flat_map(|frame| frame.unwrap().peers);
+            if peers.any(|peer| peer.node == Some(b.id()) && peer.result.is_ok()) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(20 * SECOND, found).await.unwrap();
+    a.shutdown(SECOND).await.unwrap();
+    b.shutdown(SECOND).await.unwrap();
+}
+
+/// Contract: a link that is not verified is warned about at the start, once, with its mode and without its password.
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn an_insecure_link_is_warned_about_once() {
+    use std::{
+        io::Write,
+        sync::{Arc, Mutex},
+    };
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(move || writer.clone())
+        .with_ansi(false)
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let start = async |mode: &str, insecure: bool| {
+        let toml = format!(
+            "cluster = 'billing'
+            [log]
+            url = 'postgres://app@db.invalid/x?sslmode={mode}'
+            start_in_bypass = true
+            [log.postgres]
+            insecure_tls = {insecure}"
+        );
+        drop(Config::parse_str(&toml).unwrap().node().await.unwrap());
+        let told = std::mem::take(&mut *lines.0.lock().unwrap());
+        let told = String::from_utf8(told).unwrap();
+        let warnings = told.lines().filter(|line| line.contains("insecure_tls"));
+        warnings.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(start("verify-full", false).await, [""; 0]);
+    let warnings = start("require", true).await;
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    for word in ["WARN", "require", "verify-full"] {
+        assert!(warnings[0].contains(word), "{word}: {warnings:?}");
+    }
+}
+
 /// A server that is not there is told at once; with `start_in_bypass` later.
 #[cfg(feature = "postgres")]
 #[tokio::test]

@@ -10,7 +10,13 @@ use std::{
 use rand::RngExt;
 use tokio::process::Command;
 
-use crate::{child::SECRET, process::NodeProcess, protocol::Reads, proxy::Proxy};
+use crate::{
+    child::{Carrier, SECRET, URL},
+    home::Home,
+    process::NodeProcess,
+    protocol::Reads,
+    proxy::Proxy,
+};
 
 /// How many nodes there are.
 pub(crate) const NODES: usize = 3;
@@ -18,14 +24,19 @@ pub(crate) const NODES: usize = 3;
 /// The nodes, each in its own process, and a proxy for each direction between two.
 #[derive(Debug)]
 pub(crate) struct Cluster {
+    home: Home,
+    carrier: Carrier,
     folder: PathBuf,
     secret: String,
     nodes: Vec<Arc<NodeProcess>>,
     links: Vec<Link>,
+    /// Of each node to the log, where that is no file.
+    log_links: Vec<Proxy>,
     /// What the processes read that are no more.
     pub(crate) buried: Vec<(usize, Reads)>,
 }
 
+/// Between two nodes; or of one to the database that carries frames, from and to itself.
 #[derive(Debug)]
 struct Link {
     from: usize,
@@ -34,23 +45,28 @@ struct Link {
 }
 
 impl Cluster {
-    /// Starts all nodes on the database in `folder`.
-    pub(crate) async fn start(folder: &Path) -> anyhow::Result<Self> {
+    /// Starts all nodes on the database.
+    pub(crate) async fn start(home: Home, carrier: Carrier, folder: &Path) -> anyhow::Result<Self> {
         let mut cluster = Self {
+            carrier,
             folder: folder.into(),
             secret: random_secret(),
             nodes: Vec::new(),
-            links: Vec::new(),
+            links: links(&home, carrier).await?,
+            log_links: Vec::new(),
             buried: Vec::new(),
+            home,
         };
-        for from in 0..NODES {
-            for to in (0..NODES).filter(|to| *to != from) {
-                let proxy = Proxy::start().await?;
-                cluster.links.push(Link { from, to, proxy });
-            }
-        }
         for index in 0..NODES {
-            symlink(cluster.database(), cluster.log(index))?;
+            match &cluster.home {
+                Home::Sqlite(file) => symlink(file, cluster.log(index))?,
+                Home::Postgres(home) => {
+                    let (host, port) = home.server()?;
+                    let proxy = Proxy::start().await?;
+                    proxy.lead_to(&host, port);
+                    cluster.log_links.push(proxy);
+                }
+            }
             let node = cluster.start_node(index).await?;
             cluster.nodes.push(node);
         }
@@ -59,19 +75,33 @@ impl Cluster {
 
     async fn start_node(&self, index: usize) -> anyhow::Result<Arc<NodeProcess>> {
         let mut command = Command::new(std::env::current_exe()?);
-        command
-            .arg("node")
-            .arg("--database")
-            .arg(self.database())
-            .arg("--log")
-            .arg(self.log(index))
-            .env(SECRET, &self.secret);
+        command.arg("node").env(SECRET, &self.secret);
+        match &self.home {
+            Home::Sqlite(file) => {
+                command.arg("--database").arg(file);
+                command.arg("--log").arg(self.log(index));
+            }
+            Home::Postgres(home) => {
+                command
+                    .env(URL, &home.url)
+                    .arg("--schema")
+                    .arg(&home.schema);
+                let way = self.log_links[index].address().to_string();
+                command.arg("--log-through").arg(way);
+            }
+        }
         for link in self.links.iter().filter(|link| link.from == index) {
-            command.arg("--peer").arg(link.proxy.address().to_string());
+            let which = match self.carrier {
+                Carrier::Http => "--peer",
+                Carrier::Postgres => "--frames-through",
+            };
+            command.arg(which).arg(link.proxy.address().to_string());
         }
         let node = NodeProcess::start(index + 1, command).await?;
-        for link in self.links.iter().filter(|link| link.to == index) {
-            link.proxy.lead_to(node.port);
+        if self.carrier == Carrier::Http {
+            for link in self.links.iter().filter(|link| link.to == index) {
+                link.proxy.lead_to("127.0.0.1", node.port);
+            }
         }
         Ok(Arc::new(node))
     }
@@ -114,14 +144,23 @@ impl Cluster {
         self.links.iter().for_each(|link| link.proxy.mend());
     }
 
-    /// Takes the log away from one node: its name for the file leads nowhere.
+    /// Takes the log away from one node: its name for the file leads nowhere, or its link to the database is cut.
     pub(crate) fn lose_log(&self, index: usize) -> anyhow::Result<()> {
-        self.point_log(index, Path::new("/nonexistent/log.db"))
+        match self.log_links.get(index) {
+            Some(link) => link.cut(),
+            None => self.point_log(index, Path::new("/nonexistent/log.db"))?,
+        }
+        Ok(())
     }
 
     /// Gives it back.
     pub(crate) fn find_log(&self, index: usize) -> anyhow::Result<()> {
-        self.point_log(index, &self.database())
+        match (&self.home, self.log_links.get(index)) {
+            (_, Some(link)) => link.mend(),
+            (Home::Sqlite(file), None) => self.point_log(index, file)?,
+            (Home::Postgres(_), None) => {}
+        }
+        Ok(())
     }
 
     fn point_log(&self, index: usize, to: &Path) -> anyhow::Result<()> {
@@ -130,13 +169,36 @@ impl Cluster {
         Ok(fs::rename(fresh, self.log(index))?) // At once: there is no moment without either.
     }
 
-    pub(crate) fn database(&self) -> PathBuf {
-        self.folder.join("items.db")
+    pub(crate) fn home(&self) -> &Home {
+        &self.home
     }
 
     fn log(&self, index: usize) -> PathBuf {
         self.folder.join(format!("log-of-node-{}.db", index + 1))
     }
+}
+
+/// The ways of the frames.
+async fn links(home: &Home, carrier: Carrier) -> anyhow::Result<Vec<Link>> {
+    let mut links = Vec::new();
+    for from in 0..NODES {
+        match (carrier, home) {
+            (Carrier::Postgres, Home::Postgres(home)) => {
+                let (host, port) = home.server()?;
+                let proxy = Proxy::start().await?;
+                proxy.lead_to(&host, port);
+                let to = from;
+                links.push(Link { from, to, proxy });
+            }
+            _ => {
+                for to in (0..NODES).filter(|to| *to != from) {
+                    let proxy = Proxy::start().await?;
+                    links.push(Link { from, to, proxy });
+                }
+            }
+        }
+    }
+    Ok(links)
 }
 
 fn random_secret() -> String {

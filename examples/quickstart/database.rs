@@ -1,12 +1,6 @@
-//! The table that the nodes cache: real rows, in the file that also holds the log.
+//! The table that the nodes cache: real rows, in the database that also holds the log.
 
-use std::{path::Path, time::Duration};
-
-use anyhow::Context;
-use sqlx::{
-    SqlitePool,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions},
-};
+use sqlx::{PgPool, SqlitePool};
 
 /// Rows have the keys 1 to `ROWS`.
 pub(crate) const ROWS: i64 = 200;
@@ -15,7 +9,15 @@ pub(crate) const HOT_ROWS: i64 = 40;
 
 /// The next version of a row; what any program would run.
 pub(crate) const UPDATE: &str = "UPDATE items SET version = version + 1, \
-     name = 'item ' || id || ', version ' || (version + 1) WHERE id = ? RETURNING version";
+     name = 'item ' || id || ', version ' || (version + 1) WHERE id = $1 RETURNING version";
+
+const TABLE_SQLITE: &str =
+    "CREATE TABLE items (id INTEGER PRIMARY KEY, version INTEGER NOT NULL, name TEXT NOT NULL)";
+const TABLE_POSTGRES: &str =
+    "CREATE TABLE items (id bigint PRIMARY KEY, version bigint NOT NULL, name text NOT NULL)";
+const INSERT: &str = "INSERT INTO items SELECT value, 1, 'item ' || value || ', version 1' FROM (SELECT $1 AS value) AS row";
+const LOAD: &str = "SELECT id, version, name FROM items WHERE id = $1";
+const VERSIONS: &str = "SELECT id, version FROM items ORDER BY id";
 
 /// One row. Its name says which row and version it is, so that a reader can tell a value that is not what was
 /// written.
@@ -33,49 +35,55 @@ impl Item {
     }
 }
 
-/// A pool on the file at `path`.
-pub(crate) async fn open(path: &Path) -> anyhow::Result<SqlitePool> {
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .busy_timeout(Duration::from_secs(5));
-    SqlitePoolOptions::new()
-        .max_connections(4)
-        .connect_with(options)
-        .await
-        .with_context(|| format!("cannot open the database {}", path.display()))
+/// A pool of the program's own, which knows nothing of the framework.
+#[derive(Debug, Clone)]
+pub(crate) enum Database {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
 }
 
-/// Makes the table and its rows.
-pub(crate) async fn fill(pool: &SqlitePool) -> anyhow::Result<()> {
-    let mut tx = pool.begin().await?;
-    sqlx::query(
-        "CREATE TABLE items (id INTEGER PRIMARY KEY, version INTEGER NOT NULL, name TEXT NOT NULL)",
-    )
-    .execute(&mut *tx)
-    .await?;
-    for id in 1..=ROWS {
-        sqlx::query("INSERT INTO items VALUES (?, 1, 'item ' || ? || ', version 1')")
-            .bind(id)
-            .bind(id)
-            .execute(&mut *tx)
-            .await?;
+/// The same with each kind of pool.
+macro_rules! with {
+    ($database:expr, $pool:ident => $do:expr) => {
+        match $database {
+            Database::Sqlite($pool) => $do,
+            Database::Postgres($pool) => $do,
+        }
+    };
+}
+
+impl Database {
+    /// Makes the table and its rows.
+    pub(crate) async fn fill(&self) -> anyhow::Result<()> {
+        match self {
+            Self::Sqlite(pool) => sqlx::query(TABLE_SQLITE).execute(pool).await.map(drop)?,
+            Self::Postgres(pool) => sqlx::query(TABLE_POSTGRES).execute(pool).await.map(drop)?,
+        }
+        with!(self, pool => {
+            let mut tx = pool.begin().await?;
+            for id in 1..=ROWS {
+                sqlx::query(INSERT).bind(id).execute(&mut *tx).await?;
+            }
+            Ok(tx.commit().await?)
+        })
     }
-    Ok(tx.commit().await?)
-}
 
-/// The row as it stands now: the loader of the cache.
-pub(crate) async fn load(pool: &SqlitePool, key: i64) -> Result<Item, sqlx::Error> {
-    sqlx::query_as("SELECT id, version, name FROM items WHERE id = ?")
-        .bind(key)
-        .fetch_one(pool)
-        .await
-}
+    /// The row as it stands now: the loader of the cache.
+    pub(crate) async fn load(&self, key: i64) -> Result<Item, sqlx::Error> {
+        with!(self, pool => sqlx::query_as(LOAD).bind(key).fetch_one(pool).await)
+    }
 
-/// The version of each row that is written.
-pub(crate) async fn versions(pool: &SqlitePool) -> Result<Vec<(i64, i64)>, sqlx::Error> {
-    sqlx::query_as("SELECT id, version FROM items ORDER BY id")
-        .fetch_all(pool)
-        .await
+    /// The version of each row that is written.
+    pub(crate) async fn versions(&self) -> Result<Vec<(i64, i64)>, sqlx::Error> {
+        with!(self, pool => sqlx::query_as(VERSIONS).fetch_all(pool).await)
+    }
+
+    /// No cache, no log, no node: one statement, which commits by itself. The version that it wrote, if there is such a
+    /// row.
+    pub(crate) async fn update(&self, key: i64) -> Result<Option<i64>, sqlx::Error> {
+        // To its end: SQLite commits with the last step, not with the first row that it returns.
+        let versions: Vec<i64> =
+            with!(self, pool => sqlx::query_scalar(UPDATE).bind(key).fetch_all(pool).await)?;
+        Ok(versions.first().copied())
+    }
 }

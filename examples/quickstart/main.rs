@@ -3,9 +3,12 @@
 //! ```sh
 //! cargo run --release --example quickstart            # six acts, and a table
 //! cargo run --release --example quickstart -- --json  # one JSON object on standard output
+//! cargo run --release --example quickstart -- --log postgres://app@localhost/test   # on a PostgreSQL of yours
+//! cargo run --release --example quickstart -- --log … --transport postgres          # with LISTEN and NOTIFY
 //! ```
 //!
-//! It starts three node processes (itself, executed again) on one SQLite file. Each caches its rows, reads them all
+//! It starts three node processes (itself, executed again) on one SQLite file, or in a schema of its own in the
+//! database that is named, which it takes out at its end. Each caches its rows, reads them all
 //! the time and writes to them, as three instances of a service would; `child/` is what such a service does. The
 //! parent cuts the network between them, kills, stops and blinds them, and in the end judges every single read by
 //! what was committed. Exit status 1 if one was staler than `max_staleness`.
@@ -16,6 +19,7 @@ mod clock;
 mod cluster;
 mod database;
 mod history;
+mod home;
 mod measure;
 mod observe;
 mod process;
@@ -38,7 +42,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    child::{BOUND, NodeArgs},
+    child::{BOUND, Carrier, NodeArgs},
+    home::Home,
     report::Report,
     show::Pace,
     stage::Stage,
@@ -52,6 +57,13 @@ struct Args {
     /// Print one JSON object on standard output, and everything else on standard error.
     #[arg(long)]
     json: bool,
+    /// Rows and log in this database: postgres://USER@HOST:PORT/DATABASE, by a user who may make a schema. The log's links
+    /// go through proxies of this program, whose certificate sslmode=verify-full would not find. Default: an SQLite file.
+    #[arg(long, env = "QUICKSTART_LOG", hide_env_values = true)]
+    log: Option<String>,
+    /// What carries the frames.
+    #[arg(long, value_enum, default_value_t = Carrier::Http)]
+    transport: Carrier,
     /// Every act, with few writes.
     #[arg(long, hide = true)]
     short: bool,
@@ -92,6 +104,10 @@ async fn perform(args: &Args) -> anyhow::Result<ExitCode> {
     let folder = tempfile::Builder::new()
         .prefix("cache-invalidation-quickstart-")
         .tempdir()?;
+    let home = Home::of(args.log.as_deref(), folder.path())?;
+    if args.transport == Carrier::Postgres && !matches!(home, Home::Postgres(_)) {
+        anyhow::bail!("--transport postgres needs --log postgres://…");
+    }
     let pace = if args.short { Pace::SHORT } else { Pace::FULL };
     let bound = args.judge_by_ms.map_or(BOUND, Duration::from_millis);
     let (mut interrupt, mut terminate, mut hang_up) = (
@@ -101,7 +117,7 @@ async fn perform(args: &Args) -> anyhow::Result<ExitCode> {
     );
     // Every arm drops the show, and with it its nodes.
     let outcome = tokio::select! {
-        report = show::run(Stage::new(args.json), pace, bound, folder.path()) => {
+        report = show::run(Stage::new(args.json), pace, bound, (&home, args.transport), folder.path()) => {
             report.and_then(|report| tell(&report, args.json))
         }
         _ = interrupt.recv() => Ok(ExitCode::from(130)),
@@ -109,7 +125,9 @@ async fn perform(args: &Args) -> anyhow::Result<ExitCode> {
         _ = hang_up.recv() => Ok(ExitCode::from(129)),
     };
     remove(&folder).await;
-    outcome
+    let razed = home.raze().await;
+    let exit = outcome?;
+    razed.map(|()| exit)
 }
 
 /// A node that was killed a moment ago may still have made a file while its folder was being emptied.

@@ -2,10 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    sync::{
-        Arc,
-        atomic::{AtomicU16, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use tokio::{
@@ -25,8 +22,8 @@ pub(crate) struct Proxy {
 
 #[derive(Debug)]
 struct Link {
-    /// The port of the node behind it; 0 is nobody.
-    target: AtomicU16,
+    /// Who is behind it; `None` is nobody. Held for a moment, never across an await.
+    target: Mutex<Option<(String, u16)>>,
     cut: watch::Sender<bool>,
 }
 
@@ -35,7 +32,7 @@ impl Proxy {
     pub(crate) async fn start() -> anyhow::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let link = Arc::new(Link {
-            target: AtomicU16::new(0),
+            target: Mutex::new(None),
             cut: watch::Sender::new(false),
         });
         let address = listener.local_addr()?;
@@ -52,9 +49,14 @@ impl Proxy {
         self.address
     }
 
-    /// Leads to this port of the loopback from now on.
-    pub(crate) fn lead_to(&self, port: u16) {
-        self.link.target.store(port, Ordering::Relaxed);
+    /// Leads to this port of a host from now on.
+    pub(crate) fn lead_to(&self, host: &str, port: u16) {
+        let target = Some((host.to_owned(), port));
+        *self
+            .link
+            .target
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = target;
     }
 
     /// Drops every connection, and every one that comes until [`mend`](Self::mend).
@@ -87,8 +89,13 @@ async fn accept(listener: TcpListener, link: Arc<Link>) {
 async fn carry(mut near: TcpStream, link: Arc<Link>) {
     let mut cut = link.cut.subscribe();
     let through = async {
-        let port = link.target.load(Ordering::Relaxed);
-        let mut far = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+        let target = link
+            .target
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let (host, port) = target.unwrap_or_default();
+        let mut far = TcpStream::connect((host.as_str(), port)).await?;
         // A frame is small: waiting for more would be measured as the framework's own delay.
         near.set_nodelay(true)?;
         far.set_nodelay(true)?;

@@ -3,15 +3,15 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::Context;
-use sqlx::SqlitePool;
 use tokio::time::sleep;
 
 use crate::{
     acts,
-    child::{BOUND, POLL, TTL},
+    child::{BOUND, Carrier, POLL, TTL},
     cluster::{Cluster, NODES},
-    database::{self, HOT_ROWS, ROWS},
+    database::{Database, HOT_ROWS, ROWS},
     history::{History, Judgement},
+    home::Home,
     measure::Latencies,
     observe::{Arrival, observed},
     report::Report,
@@ -57,7 +57,7 @@ pub(crate) struct Show {
     /// What reads are judged by.
     pub(crate) bound: Duration,
     /// A connection of the parent's own, which knows nothing of the framework.
-    pub(crate) pool: SqlitePool,
+    pub(crate) database: Database,
     pub(crate) cluster: Cluster,
     pub(crate) history: History,
     pub(crate) acts: Vec<Act>,
@@ -83,9 +83,10 @@ pub(crate) async fn run(
     stage: Stage,
     pace: Pace,
     bound: Duration,
+    setting: (&Home, Carrier),
     folder: &Path,
 ) -> anyhow::Result<Report> {
-    let mut show = Show::start(stage, pace, bound, folder).await?;
+    let mut show = Show::start(stage, pace, bound, setting, folder).await?;
     acts::all_layers(&mut show).await?;
     acts::log_alone(&mut show).await?;
     acts::crashed_publisher(&mut show).await?;
@@ -100,23 +101,24 @@ impl Show {
         mut stage: Stage,
         pace: Pace,
         bound: Duration,
+        (home, carrier): (&Home, Carrier),
         folder: &Path,
     ) -> anyhow::Result<Self> {
         stage.line(&format!(
-            "{NODES} node processes, one SQLite file with {ROWS} rows, HTTP fan-out on loopback.\n\
+            "{NODES} node processes, {home} with {ROWS} rows, {carrier}.\n\
              No read may be staler than {BOUND:?} (max_staleness); the log is polled every {POLL:?}; TTL {TTL:?}.\n\
              All nodes read all the time, and every read is checked against what was committed.\n"
         ));
         stage.progress("starting".into());
-        let database = folder.join("items.db");
-        let pool = database::open(&database).await?;
-        database::fill(&pool).await?;
+        home.build().await?;
+        let database = home.open().await?;
+        database.fill().await?;
         let mut show = Self {
             stage,
             pace,
             bound,
-            pool,
-            cluster: Cluster::start(folder).await?,
+            database,
+            cluster: Cluster::start(home.clone(), carrier, folder).await?,
             history: History::default(),
             acts: Vec::new(),
             failures: Vec::new(),
@@ -268,7 +270,9 @@ impl Show {
                 }
             }
         }
-        let versions = database::versions(&self.pool)
+        let versions = self
+            .database
+            .versions()
             .await
             .context("the last look at the table")?;
         self.history.check_table(&versions);

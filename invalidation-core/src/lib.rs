@@ -8,6 +8,7 @@ mod fence;
 pub mod frame;
 mod lease;
 mod log;
+mod members;
 mod memory;
 mod node;
 mod observe;
@@ -24,6 +25,7 @@ pub use log::{
     Completeness, InvalidationLog, JoinsLog, LogCapabilities, LogStatement, Page, Purged,
     ReadConsistency, ReadRequest, ReadStart, SharedLog,
 };
+pub use members::{MAX_MEMBERS, Member, Members};
 pub use memory::{
     FaultSwitch, LogFaults, MemoryHub, MemoryLog, MemorySnapshot, MemoryTransaction,
     MemoryTransport, TransportFaults,

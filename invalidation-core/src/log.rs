@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use crate::{
     Tick,
     error::Error,
+    members::Members,
     words::{Cursor, Entry, GapReason, LogIdentity, LoggedEntry, Position},
 };
 
@@ -75,6 +76,11 @@ pub trait InvalidationLog: fmt::Debug + Send + Sync + 'static {
     /// The identity that positions of entries appended now would carry, once known. Used for entries whose
     /// position the log could not give (those of a [`LogStatement`]).
     fn identity(&self) -> Option<LogIdentity> {
+        None
+    }
+
+    /// Where the nodes that share this log tell how they are reached, if it keeps that. Wrappers delegate.
+    fn members(&self) -> Option<Members> {
         None
     }
 

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     error::Error,
+    members::Members,
     words::{GapReason, NodeId},
 };
 
@@ -44,6 +45,12 @@ pub trait CacheInvalidationTransport: fmt::Debug + Send + Sync + 'static {
     /// Tells the transport which node it works for; called once, before anything else.
     fn bind(&self, node: NodeId) {
         let _ = node;
+    }
+
+    /// Tells the transport where the nodes of its cluster tell how they are reached. A node whose log keeps that calls it
+    /// at most once, before [`bind`](Self::bind). Wrappers delegate.
+    fn meet(&self, members: &Members) {
+        let _ = members;
     }
 
     /// Listens for frames. Live when it returns: a frame that a peer which knows of this subscriber sends

@@ -50,6 +50,11 @@
 //! A row that cannot be read clears its cache, or everything when not even that is known. Rows are never to be
 //! changed or deleted by hand: whoever has not read them flushes everything, and a change is not noticed at all.
 //!
+//! # Members
+//! Processes tell each other how they are reached by files in a folder beside the database, `app.db-members`, each locked
+//! by its own process: who was killed is gone at once, and nothing is written to the database. Only a node with a transport
+//! that asks makes one, and only on Unix. See [`Members`](invalidation_core::Members).
+//!
 //! # Limits
 //! - One host: file locks do not work over network file systems. The file must not be replaced while its `-wal`
 //!   file is left behind, as SQLite itself demands (<https://www.sqlite.org/howtocorrupt.html>).
@@ -70,6 +75,7 @@ mod file_identity;
 mod insert;
 mod join;
 mod log;
+mod members;
 mod purge;
 mod read;
 mod rows;

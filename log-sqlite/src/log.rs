@@ -13,7 +13,7 @@ use std::{
 use async_trait::async_trait;
 use invalidation_core::{
     Cursor, Entry, Error, ErrorKind, InvalidationLog, LogCapabilities, LogIdentity, LogStatement,
-    Page, Position, Purged, ReadConsistency, ReadRequest,
+    Members, Page, Position, Purged, ReadConsistency, ReadRequest,
 };
 use parking_lot::RwLock;
 use tokio::sync::Mutex;
@@ -25,7 +25,9 @@ use crate::{
     cursor::{Identity, Mark},
     error::{BACKEND, breaks_connection, error, from_sqlx},
     file_identity::FileIdentity,
-    insert, purge, read, schema,
+    insert,
+    members::Muster,
+    purge, read, schema,
 };
 
 /// A log in an SQLite database, shared by all processes of one host. See the [crate's docs](crate).
@@ -47,6 +49,7 @@ pub(crate) struct Shared {
     reader: Mutex<Slot>,
     /// The identity that was seen last, for those who cannot wait.
     known: RwLock<Option<Identity>>,
+    muster: Muster,
     closed: AtomicBool,
 }
 
@@ -86,6 +89,7 @@ impl SqliteLog {
             writer: Mutex::new(writer),
             reader: Mutex::new(reader),
             known: RwLock::new(None),
+            muster: Muster::new(),
             closed: AtomicBool::new(false),
         });
         Self {
@@ -211,6 +215,7 @@ impl InvalidationLog for SqliteLog {
                         file: handle.file,
                     });
                 }
+                self.shared.muster.look(self.path());
                 page
             }
             Err(e) => {
@@ -244,6 +249,11 @@ impl InvalidationLog for SqliteLog {
         self.shared.known.read().map(Identity::to_word)
     }
 
+    fn members(&self) -> Option<Members> {
+        // Elsewhere a file that is locked cannot be read.
+        cfg!(unix).then(|| self.shared.muster.members.clone())
+    }
+
     fn joinable(&self) -> Option<&(dyn Any + Send + Sync)> {
         Some(self)
     }
@@ -251,6 +261,7 @@ impl InvalidationLog for SqliteLog {
     async fn close(&self) -> Result<(), Error> {
         self.shared.closed.store(true, Ordering::Release);
         self.appender.close();
+        self.shared.muster.leave();
         self.shared.writer.lock().await.close().await;
         self.shared.reader.lock().await.close().await;
         Ok(())

@@ -10,13 +10,15 @@ use crate::{
     server::PATH,
 };
 
-/// One entry of the list of peers: `host:port`, `http://host:port/prefix`, or `dns:name:port`.
+/// One entry of the list of peers: `host:port`, `http://host:port/prefix`, `dns:name:port`, or `log`.
 #[derive(Debug, Clone)]
 pub(crate) enum PeerAddress {
     /// One peer.
     Fixed { name: String, endpoint: Endpoint },
     /// As many as the name has addresses; resolved again and again.
     Dns { name: String, port: u16 },
+    /// All nodes that share this node's log.
+    Log,
 }
 
 impl FromStr for PeerAddress {
@@ -29,11 +31,16 @@ impl FromStr for PeerAddress {
                 ErrorKind::Invalid,
                 "http",
                 "build",
-                format!("a peer {what}: write host:port, http://host:port/prefix or dns:name:port"),
+                format!(
+                    "a peer {what}: write host:port, http://host:port/prefix, dns:name:port or log"
+                ),
             ))
         };
         if text.contains('@') {
             return refuse("holds a user name or password, which is not used here");
+        }
+        if text == "log" {
+            return Ok(Self::Log);
         }
         if let Some(rest) = text.strip_prefix("dns:") {
             return match rest
@@ -98,6 +105,7 @@ impl fmt::Display for PeerAddress {
         match self {
             Self::Fixed { name, .. } => f.write_str(name),
             Self::Dns { name, port } => write!(f, "dns:{name}:{port}"),
+            Self::Log => f.write_str("log"),
         }
     }
 }
@@ -124,7 +132,7 @@ mod tests {
                 Address::Name(host, port) => (host, port, endpoint.path.to_string()),
                 Address::Fixed(address) => panic!("{address}"),
             },
-            PeerAddress::Dns { .. } => panic!("{text} is dns"),
+            other => panic!("{text} is {other:?}"),
         }
     }
 

@@ -11,6 +11,7 @@ use crate::{
     auth::{Credentials, Key, MIN_SECRET},
     discover::{Allowed, Resolve, SystemResolver},
     envelope::REQUEST_HEAD,
+    members::Advertised,
     wire::{BATCH_HEAD, ITEM_HEAD},
 };
 
@@ -20,6 +21,7 @@ pub(crate) struct Settings {
     pub(crate) cluster: ClusterName,
     pub(crate) credentials: Credentials,
     pub(crate) peers: Vec<PeerAddress>,
+    pub(crate) advertised: Option<Advertised>,
     pub(crate) allowed: Allowed,
     pub(crate) resolver: Arc<dyn Resolve>,
     pub(crate) dns_interval: Duration,
@@ -42,6 +44,13 @@ impl Settings {
     /// The most a queue or an inbox holds, in bytes: frames are counted too, but one may be large.
     pub(crate) const fn max_buffered_bytes(&self) -> usize {
         self.body_cap.saturating_mul(8)
+    }
+
+    /// Whether the log tells of peers.
+    pub(crate) fn wants_members(&self) -> bool {
+        self.peers
+            .iter()
+            .any(|peer| matches!(peer, PeerAddress::Log))
     }
 
     /// The largest payload of a request.
@@ -67,6 +76,7 @@ pub struct HttpTransportBuilder {
     cluster: String,
     listen: Option<SocketAddr>,
     peers: Vec<String>,
+    advertised: Option<String>,
     secrets: [Option<Vec<u8>>; 2],
     insecure: bool,
     networks: Option<Vec<IpNet>>,
@@ -94,6 +104,7 @@ impl HttpTransportBuilder {
             cluster,
             listen: None,
             peers: Vec::new(),
+            advertised: None,
             secrets: [None, None],
             insecure: false,
             networks: None,
@@ -123,8 +134,9 @@ impl HttpTransportBuilder {
         self
     }
 
-    /// Adds a peer: `host:port`, `http://host:port/prefix`, or `dns:name:port` for all addresses behind a
-    /// name. The node's own address may be among them.
+    /// Adds a peer: `host:port`, `http://host:port/prefix`, `dns:name:port` for all addresses behind a name, or
+    /// `log` for all nodes that share this node's log, if it [keeps members](invalidation_core::Members). The node's
+    /// own address may be among them.
     pub fn peer(mut self, peer: impl Into<String>) -> Self {
         self.peers.push(peer.into());
         self
@@ -133,6 +145,14 @@ impl HttpTransportBuilder {
     /// Adds peers; see [`peer`](Self::peer).
     pub fn peers<P: Into<String>>(mut self, peers: impl IntoIterator<Item = P>) -> Self {
         self.peers.extend(peers.into_iter().map(Into::into));
+        self
+    }
+
+    /// Where the others reach this node, for the peer `log`: `host:port`, or `http://host:port/prefix` where the router
+    /// is mounted. A name is resolved here, every [`dns_interval`](Self::dns_interval), and its address announced.
+    /// Default: where it listens, which must then be no unspecified address such as `0.0.0.0`.
+    pub fn advertise(mut self, address: impl Into<String>) -> Self {
+        self.advertised = Some(address.into());
         self
     }
 
@@ -156,14 +176,15 @@ impl HttpTransportBuilder {
         self
     }
 
-    /// The networks in which discovered (`dns:`) peers may be. Default: loopback, private and unique local
+    /// The networks in which discovered (`dns:`, `log`) peers may be. Default: loopback, private and unique local
     /// ones.
     pub fn allow_networks(mut self, networks: impl IntoIterator<Item = IpNet>) -> Self {
         self.networks = Some(networks.into_iter().collect());
         self
     }
 
-    /// The ports that discovered (`dns:`) peers may have. Default: the one that is written with the name.
+    /// The ports that discovered (`dns:`, `log`) peers may have. Default: the one that is written with the name, and any
+    /// that a member announces.
     pub fn allow_ports(mut self, ports: impl IntoIterator<Item = u16>) -> Self {
         self.ports = Some(ports.into_iter().collect());
         self
@@ -281,6 +302,7 @@ impl HttpTransportBuilder {
             .iter()
             .map(|peer| peer.parse::<PeerAddress>())
             .collect::<Result<Vec<_>, _>>()?;
+        let advertised = self.advertised()?;
         let mut allowed = Allowed::default();
         if let Some(networks) = self.networks {
             allowed.networks = networks;
@@ -334,6 +356,7 @@ impl HttpTransportBuilder {
             cluster,
             credentials,
             peers,
+            advertised,
             allowed,
             resolver: self.resolver,
             dns_interval: self.dns_interval,
@@ -352,6 +375,22 @@ impl HttpTransportBuilder {
             close_grace: self.close_grace,
         };
         HttpTransport::bind_to(settings, self.listen)
+    }
+
+    fn advertised(&self) -> Result<Option<Advertised>, Error> {
+        let from_log = self.peers.iter().any(|peer| peer == "log");
+        let known = |at: SocketAddr| !at.ip().is_unspecified();
+        match &self.advertised {
+            Some(_) if !from_log => Err(invalid(
+                "an address is advertised, and nobody looks for it: add the peer `log`, or take it out",
+            )),
+            Some(text) => text.parse().map(Some),
+            None if from_log && !self.listen.is_some_and(known) => Err(invalid(
+                "the peer `log` needs an address at which the others reach this node, and where it listens does not \
+                 tell: advertise one, host:port",
+            )),
+            None => Ok(None),
+        }
     }
 
     fn credentials(&self) -> Result<Credentials, Error> {

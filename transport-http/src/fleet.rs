@@ -1,17 +1,19 @@
 //! All peers: those of the list, and those discovered.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, hash_map::Entry},
+    fmt,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
-use invalidation_core::{AckSink, Applied, Error, NodeId, Outgoing, PeerOutcome};
-use invalidation_core::{Destination, ErrorKind};
+use invalidation_core::{
+    AckSink, Applied, Destination, Error, ErrorKind, Members, NodeId, Outgoing, PeerOutcome,
+};
 use metrics::{counter, gauge};
 use parking_lot::RwLock;
 use tokio::{
@@ -25,22 +27,25 @@ use crate::{
     builder::Settings,
     connect::Endpoint,
     discover::MAX_DISCOVERED,
+    members::{self, Advertised},
     peer::{Peer, run},
     peer_queue::{Outcome, Queued, Reply},
 };
 
 /// How long one resolution may take.
-const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How soon a name is tried again while nothing is known of it.
 const FIRST_RESOLVE_PAUSE: Duration = Duration::from_secs(1);
 
 /// The sending half of a transport.
 #[derive(Debug)]
 pub(crate) struct Fleet {
-    settings: Arc<Settings>,
+    pub(crate) settings: Arc<Settings>,
     peers: RwLock<Arc<[Arc<Peer>]>>,
     /// Set before the first frame goes to the peers then known: who is discovered later may have missed one.
     published: AtomicBool,
+    /// What the log of this node keeps, once it is known.
+    members: OnceLock<Members>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -55,13 +60,24 @@ impl Fleet {
             settings,
             peers: RwLock::new(Arc::default()),
             published: AtomicBool::new(false),
+            members: OnceLock::new(),
             tasks,
             stop,
         }
     }
 
-    /// Starts to talk to the peers, as `node`. Call it once, within a runtime.
-    pub(crate) fn start(self: &Arc<Self>, node: NodeId) {
+    /// Where the peers tell how they are reached. The first word counts.
+    pub(crate) fn meet(&self, members: &Members) {
+        let _known_already = self.members.set(members.clone());
+    }
+
+    /// Whether peers are wanted that nobody tells of.
+    pub(crate) fn lacks_members(&self) -> bool {
+        self.settings.wants_members() && self.members.get().is_none()
+    }
+
+    /// Starts to talk to the peers, as `node`, which is reached at `own`. Call it once, within a runtime.
+    pub(crate) fn start(self: &Arc<Self>, node: NodeId, own: Option<Advertised>) {
         let mut names = Vec::new();
         for address in &self.settings.peers {
             match address {
@@ -69,6 +85,13 @@ impl Fleet {
                     self.add(name.clone(), endpoint.clone(), node);
                 }
                 PeerAddress::Dns { name, port } => names.push((name.clone(), *port)),
+                PeerAddress::Log => {}
+            }
+        }
+        if let Some(members) = self.members.get().filter(|_| self.settings.wants_members()) {
+            self.run(members::follow(self.clone(), members.clone(), node));
+            if let Some(own) = own {
+                self.run(members::announce(self.clone(), members.clone(), own, node));
             }
         }
         for (name, port) in names {
@@ -77,13 +100,17 @@ impl Fleet {
                 name,
                 port,
                 node,
-                known: HashMap::new(),
+                known: Known::default(),
             };
-            let stop = self.stop.clone();
-            self.tasks.spawn(async move {
-                stop.run_until_cancelled(discovery.run()).await;
-            });
+            self.run(discovery.run());
         }
+    }
+
+    fn run(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            stop.run_until_cancelled(task).await;
+        });
     }
 
     fn add(self: &Arc<Self>, name: String, endpoint: Endpoint, node: NodeId) -> Arc<Peer> {
@@ -173,16 +200,20 @@ impl Fleet {
                     endpoints.push((name.clone(), endpoint.clone()));
                 }
                 PeerAddress::Dns { name, port } => {
-                    let found = self.resolve(name, *port).await.into_iter().flatten();
-                    endpoints.extend(found.map(|at| (at.to_string(), discovered(at))));
+                    endpoints.extend(self.resolve(name, *port).await.into_iter().flatten());
+                }
+                PeerAddress::Log => {
+                    let others = self.members.get().map(Members::others);
+                    let others = others.and_then(|others| others.borrow().clone());
+                    endpoints.extend(members::endpoints(self, &others.unwrap_or_default()));
                 }
             }
         }
         endpoints
     }
 
-    /// The allowed addresses behind a name; `None` when it did not resolve.
-    async fn resolve(&self, name: &str, port: u16) -> Option<HashSet<SocketAddr>> {
+    /// The allowed addresses behind a name, by their own names; `None` when it did not resolve.
+    async fn resolve(&self, name: &str, port: u16) -> Option<HashMap<String, Endpoint>> {
         let answer =
             match timeout(RESOLVE_TIMEOUT, self.settings.resolver.resolve(name, port)).await {
                 Ok(Ok(addresses)) if !addresses.is_empty() => addresses,
@@ -201,21 +232,32 @@ impl Fleet {
                     return None;
                 }
             };
-        let mut found = HashSet::new();
+        let mut found = HashMap::new();
         for address in answer {
-            let refused = if !self.settings.allowed.allows(address) {
-                "not_allowed"
-            } else if found.len() >= MAX_DISCOVERED {
-                "too_many"
-            } else {
-                found.insert(address);
-                continue;
-            };
-            tracing::warn!(name, %address, refused, "a discovered peer is not used; see allow_networks and allow_ports");
-            counter!("cache_invalidation_http_peers_refused_total", "reason" => refused)
-                .increment(1);
+            if self.admits(&name, address, found.len()) {
+                found.insert(address.to_string(), discovered(address));
+            }
         }
         Some(found)
+    }
+
+    /// Whether what was discovered may be connected to, beside `count` others (`P18`).
+    pub(crate) fn admits(
+        &self,
+        source: &dyn fmt::Display,
+        address: SocketAddr,
+        count: usize,
+    ) -> bool {
+        let refused = if !self.settings.allowed.allows(address) {
+            "not_allowed"
+        } else if count >= MAX_DISCOVERED {
+            "too_many"
+        } else {
+            return true;
+        };
+        tracing::warn!(%source, %address, refused, "a discovered peer is not used; see allow_networks and allow_ports");
+        counter!("cache_invalidation_http_peers_refused_total", "reason" => refused).increment(1);
+        false
     }
 }
 
@@ -264,7 +306,7 @@ struct Discovery {
     name: String,
     port: u16,
     node: NodeId,
-    known: HashMap<SocketAddr, Arc<Peer>>,
+    known: Known,
 }
 
 impl Discovery {
@@ -274,29 +316,41 @@ impl Discovery {
             let found = self.fleet.resolve(&self.name, self.port).await;
             let pause = match found {
                 Some(found) => {
-                    self.keep_up_with(found);
+                    self.known.keep_up_with(&self.fleet, self.node, found);
                     interval
                 }
-                None if self.known.is_empty() => interval.min(FIRST_RESOLVE_PAUSE),
+                None if self.known.0.is_empty() => interval.min(FIRST_RESOLVE_PAUSE),
                 None => interval,
             };
             tokio::time::sleep(pause).await;
         }
     }
+}
 
-    fn keep_up_with(&mut self, found: HashSet<SocketAddr>) {
-        self.known.retain(|address, peer| {
-            let keep = found.contains(address);
+/// The peers of one source, by their names.
+#[derive(Default)]
+pub(crate) struct Known(HashMap<String, Arc<Peer>>);
+
+impl Known {
+    /// These are the peers now.
+    pub(crate) fn keep_up_with(
+        &mut self,
+        fleet: &Arc<Fleet>,
+        node: NodeId,
+        found: HashMap<String, Endpoint>,
+    ) {
+        self.0.retain(|name, peer| {
+            let keep = found.contains_key(name);
             if !keep {
-                self.fleet.remove(peer);
+                fleet.remove(peer);
             }
             keep
         });
-        for address in found {
-            self.known.entry(address).or_insert_with(|| {
-                self.fleet
-                    .add(address.to_string(), discovered(address), self.node)
-            });
+        for (name, endpoint) in found {
+            if let Entry::Vacant(place) = self.0.entry(name) {
+                let peer = fleet.add(place.key().clone(), endpoint, node);
+                place.insert(peer);
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Authenticated HTTP fan-out: the fast path of the `cache-invalidation` framework that needs no server.
 //!
-//! Each node listens, and sends its frames to every peer of a list, or of a name in DNS. A wrong list costs
-//! speed, never safety: what a peer does not get it reads from the log.
+//! Each node listens, and sends its frames to every peer of a list, of a name in DNS, or of those who share its log
+//! (the peer `log`). A wrong list costs speed, never safety: what a peer does not get it reads from the log.
 //!
 //! ```no_run
 //! # async fn run() -> Result<(), invalidation_core::Error> {
@@ -78,6 +78,7 @@ mod envelope;
 mod exchange;
 mod fleet;
 mod listener;
+mod members;
 mod peer;
 mod peer_queue;
 mod refusal;

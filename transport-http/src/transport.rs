@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use axum::Router;
 use futures_util::{StreamExt, future::join_all};
 use invalidation_core::{
-    CacheInvalidationTransport, Delivery, Error, ErrorKind, NodeId, Outgoing, Subscription,
-    TransportCapabilities,
+    CacheInvalidationTransport, Delivery, Error, ErrorKind, Members, NodeId, Outgoing,
+    Subscription, TransportCapabilities,
 };
 use parking_lot::Mutex;
 use tokio::{net::TcpListener, runtime::Handle, time::timeout};
@@ -22,6 +22,7 @@ use crate::{
     exchange::Exchange,
     fleet::{Fleet, closed},
     listener::Listener,
+    members::Advertised,
     server::{self, Receiver},
 };
 
@@ -119,6 +120,15 @@ impl HttpTransport {
         if self.closing.is_cancelled() {
             return Err(closed(operation));
         }
+        if self.fleet.lacks_members() {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "http",
+                operation,
+                "the peer `log` needs a log that keeps members, and there is none: use a log in a database that does, \
+                 or name the peers",
+            ));
+        }
         let mut stage = self.stage.lock();
         let (listener, node) = match &mut *stage {
             Stage::Started(node) => return Ok(*node),
@@ -145,7 +155,9 @@ impl HttpTransport {
             self.tasks.spawn(listener.run());
         }
         self.receiver.start(node);
-        self.fleet.start(node);
+        let listener = || self.local_addr.and_then(Advertised::listener);
+        let advertised = self.settings.advertised.clone();
+        self.fleet.start(node, advertised.or_else(listener));
         Ok(node)
     }
 
@@ -203,6 +215,10 @@ impl CacheInvalidationTransport for HttpTransport {
         {
             tracing::error!(%error, "the transport did not start");
         }
+    }
+
+    fn meet(&self, members: &Members) {
+        self.fleet.meet(members);
     }
 
     async fn subscribe(&self) -> Result<Subscription, Error> {

@@ -28,7 +28,7 @@
 //! A row counts as old enough to be purged from when it was *visible*, however long its transaction was open.
 //!
 //! # What it makes in the database
-//! A schema, `cache_invalidation` unless told otherwise, with five tables, and functions.
+//! A schema, `cache_invalidation` unless told otherwise, with six tables, and functions.
 //! [`PgLog::install_sql`] and [`PgLog::grant_sql`] give the SQL for administrators whose programs may not make tables. No
 //! superuser is needed. Any program invalidates in a transaction of its own by a function; none may be executed by
 //! anybody who was not given that:
@@ -61,6 +61,11 @@
 //! silently gets the answer to another's statement. The log finds out whether one is in between ([`Pooling`]), speaks the
 //! simple protocol alone through it, and checks in every answer to a read that it is the one to its request.
 //!
+//! # Members
+//! Nodes tell each other in the table `members` how they are reached: every few seconds the statement of a poll writes the
+//! node's row, and lists the others'. Most polls write nothing, and none does for a node without a transport that asks.
+//! See [`Members`](invalidation_core::Members) and [`PgLogBuilder::members_expire_after`].
+//!
 //! # Limits
 //! - Reads go to the primary; a standby is refused. An old primary that nobody fenced is not told from the new one.
 //! - `fsync` off, or `synchronous_commit` off, takes acknowledged appends back in a crash. Readers are told.
@@ -70,7 +75,9 @@
 
 mod error;
 mod log;
+mod protection;
 mod transport;
 
 pub use log::{Attach, Attached, PgLog, PgLogBuilder, Pooling};
+pub use protection::Protection;
 pub use transport::{PgTransport, PgTransportBuilder};

@@ -9,6 +9,7 @@ use std::{
 use ipnet::IpNet;
 
 use super::{
+    log::LogChoice,
     peer::Peer,
     secret::Secret,
     sources,
@@ -24,6 +25,8 @@ pub struct HttpConfig {
     pub listen: SocketAddr,
     /// Where the other nodes listen. This node itself may be among them.
     pub peers: Vec<Peer>,
+    /// Where the others reach this node, for the peer `log`. `None` is where it listens.
+    pub advertise: Option<Peer>,
     /// What authenticates frames. `None` only with `insecure = true`.
     pub secret: Option<Secret>,
     /// A second one that is accepted too, while the first is being changed.
@@ -106,6 +109,7 @@ pub(super) fn parse(table: &Table<'_>) -> Option<HttpConfig> {
     Some(HttpConfig {
         listen: listen?,
         peers,
+        advertise: table.parsed("advertise", advertised),
         secret,
         second_secret,
         allowed_networks: table.list("allowed_networks", "networks", network),
@@ -122,6 +126,51 @@ pub(super) fn parse(table: &Table<'_>) -> Option<HttpConfig> {
         max_sessions: number("max_sessions"),
         sign_of_life: table.positive_duration("sign_of_life"),
     })
+}
+
+/// Whether the peers that are wanted can be found, by the others as well.
+pub(super) fn check_members(table: &Table<'_>, http: &HttpConfig, log: Option<&LogChoice>) {
+    if !http.peers.contains(&Peer::Log) {
+        if http.advertise.is_some() {
+            table.refuse(
+                "advertise",
+                "is for nodes that find each other in the log: add \"log\" to the peers, or take it out",
+            );
+        }
+        return;
+    }
+    if matches!(log, Some(LogChoice::None | LogChoice::Memory)) {
+        table.refuse(
+            "peers",
+            "\"log\" needs a log in a database, which keeps the members: name one in log.url, or name the peers",
+        );
+    }
+    if http.advertise.is_none() && http.listen.ip().is_unspecified() {
+        table.missing(
+            "advertise",
+            "the peers find each other in the log, and where this node listens does not tell at which address they \
+             reach it: say so, such as \"10.0.0.7:7400\"",
+        );
+    }
+}
+
+fn advertised(text: &str) -> Result<Peer, String> {
+    let refuse = |why: &str| {
+        format!(
+            "{} is no address at which the others reach this node: {why}write \"host:port\" or \
+             \"http://host:port/prefix\"",
+            quoted(text)
+        )
+    };
+    match text.parse::<Peer>() {
+        Ok(Peer::Dns { .. } | Peer::Log) | Err(_) => Err(refuse("")),
+        Ok(Peer::Node { host, .. } | Peer::Under { host, .. })
+            if host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified()) =>
+        {
+            Err(refuse("it stands for every address; "))
+        }
+        Ok(peer) => Ok(peer),
+    }
 }
 
 /// None, one or two; none must be asked for.

@@ -36,12 +36,14 @@ mod nearest;
 mod node;
 mod peer;
 mod postgres;
+mod postgres_transport;
 mod reader;
 mod schema;
 mod secret;
 mod sources;
 mod start;
 mod table;
+mod tls;
 mod value;
 
 use std::{
@@ -59,6 +61,7 @@ pub use self::{
     log::{LogChoice, SqliteConfig},
     peer::Peer,
     postgres::{PoolingChoice, PostgresConfig},
+    postgres_transport::PostgresTransportConfig,
     secret::Secret,
 };
 pub use figment;
@@ -86,6 +89,8 @@ pub struct Config {
     pub log: LogChoice,
     /// `[transport.http]`, if it is there.
     pub http: Option<HttpConfig>,
+    /// `[transport.postgres]`, if it is there.
+    pub postgres: Option<PostgresTransportConfig>,
     /// `[cache_defaults]`.
     pub cache_defaults: CacheSettings,
     /// `[caches.NAME]`.
@@ -164,10 +169,16 @@ impl Config {
         let log = top.table_or_empty("log", Some(&schema::LOG));
         let (settings, clock) = node::parse(top, &log);
         let transport = top.table_or_empty("transport", Some(&schema::TRANSPORT));
-        let http = transport
-            .table("http", Some(&schema::HTTP))
-            .map(|table| http::parse(&table));
-        let log = log::parse(&log, transport.has("http"));
+        let http_table = transport.table("http", Some(&schema::HTTP));
+        let http = http_table.as_ref().map(http::parse);
+        let has_transport = transport.has("http") || transport.has("postgres");
+        let log = log::parse(&log, has_transport);
+        let postgres = transport
+            .table("postgres", Some(&schema::POSTGRES_TRANSPORT))
+            .map(|table| postgres_transport::parse(&table, log.as_ref()));
+        if let (Some(table), Some(Some(http))) = (&http_table, &http) {
+            http::check_members(table, http, log.as_ref());
+        }
         let (cache_defaults, caches) = caches::parse(top, log.as_ref());
         Some(Self {
             cluster: cluster?,
@@ -176,6 +187,10 @@ impl Config {
             log: log?,
             http: match http {
                 Some(http) => Some(http?),
+                None => None,
+            },
+            postgres: match postgres {
+                Some(postgres) => Some(postgres?),
                 None => None,
             },
             cache_defaults,

@@ -35,6 +35,8 @@ pub enum Peer {
         /// Above zero.
         port: u16,
     },
+    /// `log`: all nodes that share the log, if it keeps members.
+    Log,
 }
 
 impl FromStr for Peer {
@@ -44,8 +46,8 @@ impl FromStr for Peer {
         let text = text.trim();
         parse(text).map_err(|why| {
             format!(
-                "{} is no peer: {why}; write \"host:port\", \"http://host:port/prefix\", or \"dns:name:port\" for \
-                 every address of a name",
+                "{} is no peer: {why}; write \"host:port\", \"http://host:port/prefix\", \"dns:name:port\" for \
+                 every address of a name, or \"log\" for all that share the log",
                 quoted(text)
             )
         })
@@ -53,6 +55,9 @@ impl FromStr for Peer {
 }
 
 fn parse(text: &str) -> Result<Peer, &'static str> {
+    if text == "log" {
+        return Ok(Peer::Log);
+    }
     if text.contains('@') {
         return Err("it holds a user name or password, which is not used here");
     }
@@ -127,6 +132,7 @@ impl fmt::Display for Peer {
             Self::Dns { host, port } => ("dns:", host, port, ""),
             Self::Node { host, port } => ("", host, port, ""),
             Self::Under { host, port, prefix } => ("http://", host, port, prefix.as_str()),
+            Self::Log => return f.write_str("log"),
         };
         if host.contains(':') {
             write!(f, "{scheme}[{host}]:{port}{prefix}")

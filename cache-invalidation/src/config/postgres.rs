@@ -4,6 +4,7 @@ use super::{
     secret::Secret,
     sources,
     table::{Provenance, Table},
+    tls,
 };
 
 /// The Postgres log: `log.url`, and `[log.postgres]`.
@@ -18,6 +19,8 @@ pub struct PostgresConfig {
     pub schema: Option<String>,
     /// What stands between the process and the server. Default: found out.
     pub pooling: PoolingChoice,
+    /// The `sslmode` by which the link is not verified, which only `insecure_tls = true` allows.
+    pub insecure_tls: Option<&'static str>,
 }
 
 /// What stands between the process and the server: `log.postgres.pooling`.
@@ -33,22 +36,7 @@ pub enum PoolingChoice {
 }
 
 pub(super) fn parse(log: &Table<'_>, table: &Table<'_>) -> Option<PostgresConfig> {
-    let url = log.text("url")?;
-    if holds_password(url) && log.provenance("url") == Some(Provenance::Text) {
-        log.refuse(
-            "url",
-            format!(
-                "a password does not stand in the configuration itself: take it out, and name a file in \
-                 log.postgres.password_file, or set the variable {}",
-                sources::variable(&table.path_of("password"))
-            ),
-        );
-        return None;
-    }
-    if !url.contains("://") {
-        log.refuse("url", "write `postgres://USER@HOST:PORT/DATABASE`");
-        return None;
-    }
+    let url = url(log, table)?;
     let pooling = table.one_of(
         "pooling",
         &[
@@ -57,12 +45,40 @@ pub(super) fn parse(log: &Table<'_>, table: &Table<'_>) -> Option<PostgresConfig
             ("transaction", PoolingChoice::Transaction),
         ],
     );
+    let (url, insecure_tls) = tls::guard(url, log, table)?;
     Some(PostgresConfig {
         url: Secret::new(url)?,
+        insecure_tls,
         password: password(table),
         schema: table.text("schema").map(Into::into),
         pooling: pooling.unwrap_or_default(),
     })
+}
+
+/// The URL in `at`, whose password belongs in `table`.
+pub(super) fn url<'t>(at: &'t Table<'_>, table: &Table<'_>) -> Option<&'t str> {
+    let url = at.text("url")?;
+    if holds_password(url) && at.provenance("url") == Some(Provenance::Text) {
+        let password = table.path_of("password");
+        at.refuse(
+            "url",
+            format!(
+                "a password does not stand in the configuration itself: take it out, and name a file in \
+                 {}_file, or set the variable {}",
+                password.join("."),
+                sources::variable(&password)
+            ),
+        );
+        return None;
+    }
+    let is_postgres = ["postgres://", "postgresql://"]
+        .iter()
+        .any(|scheme| url.starts_with(scheme));
+    if !is_postgres {
+        at.refuse("url", "write `postgres://USER@HOST:PORT/DATABASE`");
+        return None;
+    }
+    Some(url)
 }
 
 /// Behind the user's name, or among the driver's options.
@@ -74,7 +90,7 @@ fn holds_password(url: &str) -> bool {
 }
 
 /// From a variable or a file, never from the text of the configuration, which is copied, committed and shown.
-fn password(table: &Table<'_>) -> Option<Secret> {
+pub(super) fn password(table: &Table<'_>) -> Option<Secret> {
     let (key, file_key) = ("password", "password_file");
     if table.has(key) && table.has(file_key) {
         table.refuse(file_key, "password is given too: take one of them out");

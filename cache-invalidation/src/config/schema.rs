@@ -53,12 +53,32 @@ pub(super) const SQLITE: Section = Section {
 
 pub(super) const POSTGRES: Section = Section {
     path: "log.postgres",
-    keys: &["schema", "pooling", "password", "password_file"],
+    keys: &[
+        "schema",
+        "pooling",
+        "password",
+        "password_file",
+        "insecure_tls",
+    ],
 };
 
 pub(super) const TRANSPORT: Section = Section {
     path: "transport",
-    keys: &["http"],
+    keys: &["http", "postgres"],
+};
+
+pub(super) const POSTGRES_TRANSPORT: Section = Section {
+    path: "transport.postgres",
+    keys: &[
+        "url",
+        "password",
+        "password_file",
+        "insecure_tls",
+        "sender",
+        "publish_timeout",
+        "notices_loss_within",
+        "buffered_frames",
+    ],
 };
 
 pub(super) const HTTP: Section = Section {
@@ -66,6 +86,7 @@ pub(super) const HTTP: Section = Section {
     keys: &[
         "listen",
         "peers",
+        "advertise",
         "secret",
         "secret_file",
         "second_secret",
@@ -101,8 +122,16 @@ pub(super) const CACHE: Section = Section {
     ],
 };
 
-const SECTIONS: [&Section; 8] = [
-    &TOP, &NODE, &LOG, &SQLITE, &POSTGRES, &TRANSPORT, &HTTP, &CACHE,
+const SECTIONS: [&Section; 9] = [
+    &TOP,
+    &NODE,
+    &LOG,
+    &SQLITE,
+    &POSTGRES,
+    &TRANSPORT,
+    &HTTP,
+    &POSTGRES_TRANSPORT,
+    &CACHE,
 ];
 
 /// The table that `key` belongs to, for who wrote it into another.
@@ -123,13 +152,7 @@ pub(super) struct Absent {
     pub(super) transport: Option<&'static str>,
 }
 
-pub(super) const ABSENT: [Absent; 5] = [
-    Absent {
-        name: "Postgres",
-        // The log it has.
-        schemes: &[],
-        transport: Some("postgres"),
-    },
+pub(super) const ABSENT: [Absent; 4] = [
     Absent {
         name: "MySQL",
         schemes: &["mysql", "mariadb"],

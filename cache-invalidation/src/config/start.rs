@@ -13,7 +13,11 @@ impl Config {
     /// `log.start_in_bypass` a log that cannot be opened now is opened later.
     pub async fn node(&self) -> Result<NodeBuilder, Error> {
         let mut settings = self.settings.clone();
-        if let Some(timeout) = self.http.as_ref().and_then(|http| http.publish_timeout) {
+        let timeouts = [
+            self.http.as_ref().and_then(|http| http.publish_timeout),
+            self.postgres.as_ref().and_then(|pg| pg.publish_timeout),
+        ];
+        for timeout in timeouts.into_iter().flatten() {
             // The node must not give up on a frame while the transport still waits for a peer.
             settings.publish_timeout = settings.publish_timeout.max(timeout);
         }
@@ -30,10 +34,13 @@ impl Config {
             LogChoice::Sqlite(sqlite) => self.with_sqlite(builder, sqlite).await?,
             LogChoice::Postgres(postgres) => self.with_postgres(builder, postgres).await?,
         };
-        match &self.http {
-            Some(http) => self.with_http(builder, http),
-            None => Ok(builder),
+        if let Some(http) = &self.http {
+            builder = self.with_http(builder, http)?;
         }
+        if let Some(postgres) = &self.postgres {
+            builder = self.with_postgres_transport(builder, postgres)?;
+        }
+        Ok(builder)
     }
 
     /// [`node`](Self::node), started.
@@ -111,6 +118,8 @@ mod sqlite {
                         .parse::<std::net::IpAddr>()
                         .is_ok_and(|address| address.is_loopback())
             }
+            // They announce themselves in the file.
+            Peer::Log => true,
             Peer::Dns { .. } => false,
         }
     }
@@ -120,10 +129,13 @@ mod sqlite {
 mod postgres {
     use std::time::Duration;
 
-    use invalidation_core::{Error, ErrorKind, NodeBuilder};
-    use invalidation_transport_pg::{PgLog, Pooling};
+    use invalidation_core::{Error, ErrorKind, NodeBuilder, Sender};
+    use invalidation_transport_pg::{PgLog, PgTransport, Pooling};
 
-    use crate::config::{Config, PoolingChoice, PostgresConfig, Secret};
+    use crate::config::{Config, PoolingChoice, PostgresConfig, PostgresTransportConfig, Secret};
+
+    /// How long a node that was killed counts as a peer, unless polls are rare.
+    const MEMBERS_EXPIRE_AFTER: Duration = Duration::from_secs(15);
 
     /// What the log takes at most, and at least.
     const BOUNDS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(3_600));
@@ -135,6 +147,7 @@ mod postgres {
             postgres: &PostgresConfig,
         ) -> Result<NodeBuilder, Error> {
             let within = |timeout: Duration| timeout.clamp(BOUNDS.0, BOUNDS.1);
+            warn_of_weak_tls("log", postgres.insecure_tls);
             let mut log = PgLog::builder(text(&postgres.url)?)
                 .pooling(match postgres.pooling {
                     PoolingChoice::Detect => Pooling::Detect,
@@ -143,7 +156,11 @@ mod postgres {
                 })
                 .read_timeout(within(self.settings.read_timeout))
                 // Less than the node waits, so that a lock is told as such, and not as silence.
-                .write_timeout(within(self.settings.append_timeout / 5 * 4));
+                .write_timeout(within(self.settings.append_timeout / 5 * 4))
+                // Each heartbeat goes with a poll.
+                .members_expire_after(within(
+                    MEMBERS_EXPIRE_AFTER.max(self.settings.poll_interval * 4),
+                ));
             if let Some(schema) = &postgres.schema {
                 log = log.schema(schema);
             }
@@ -155,6 +172,52 @@ mod postgres {
             } else {
                 log.connect().await?
             }))
+        }
+
+        pub(super) fn with_postgres_transport(
+            &self,
+            builder: NodeBuilder,
+            postgres: &PostgresTransportConfig,
+        ) -> Result<NodeBuilder, Error> {
+            // Every field, so that none is forgotten.
+            let PostgresTransportConfig {
+                url,
+                password,
+                insecure_tls,
+                authenticated,
+                publish_timeout,
+                notices_loss_within,
+                buffered_frames,
+            } = postgres;
+            warn_of_weak_tls("transport", *insecure_tls);
+            let mut transport = PgTransport::builder(self.cluster.as_str()).url(text(url)?);
+            if let Some(password) = password {
+                transport = transport.password(text(password)?);
+            }
+            if *authenticated {
+                transport = transport.sender(Sender::Authenticated);
+            }
+            if let Some(timeout) = publish_timeout {
+                transport = transport.publish_timeout(*timeout);
+            }
+            if let Some(time) = notices_loss_within {
+                transport = transport.notices_loss_within(*time);
+            }
+            if let Some(frames) = buffered_frames {
+                transport = transport.buffered(*frames);
+            }
+            Ok(builder.transport(transport.build()?))
+        }
+    }
+
+    fn warn_of_weak_tls(of: &'static str, mode: Option<&'static str>) {
+        if let Some(mode) = mode {
+            tracing::warn!(
+                of,
+                sslmode = mode,
+                "insecure_tls: nobody checks that the database server is the one that is meant, so that whoever is in \
+                 between can read and write what it is asked: use sslmode=verify-full"
+            );
         }
     }
 
@@ -184,6 +247,7 @@ mod http {
             let HttpConfig {
                 listen,
                 peers,
+                advertise,
                 secret,
                 second_secret,
                 allowed_networks,
@@ -227,6 +291,9 @@ mod http {
                 max_sessions => max_sessions,
                 sign_of_life => sign_of_life,
             );
+            if let Some(address) = advertise {
+                transport = transport.advertise(address.to_string());
+            }
             if let Some(secret) = secret {
                 transport = transport.secret(secret.expose());
             }
@@ -265,6 +332,17 @@ mod absent {
         ) -> Result<NodeBuilder, Error> {
             Err(not_compiled_in(
                 "the Postgres log is not compiled in: enable the cargo feature `postgres`",
+            ))
+        }
+
+        #[cfg(not(feature = "postgres"))]
+        pub(super) fn with_postgres_transport(
+            &self,
+            _: NodeBuilder,
+            _: &crate::config::PostgresTransportConfig,
+        ) -> Result<NodeBuilder, Error> {
+            Err(not_compiled_in(
+                "the Postgres transport is not compiled in: enable the cargo feature `postgres`",
             ))
         }
 

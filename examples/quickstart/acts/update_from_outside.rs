@@ -3,17 +3,14 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use cache_invalidation::{
-    CacheName, InvalidationLog,
-    sqlite::{Attach, SqliteLog},
-};
-use sqlx::SqlitePool;
+use cache_invalidation::{CacheName, InvalidationLog, postgres, sqlite};
 use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
     child::CACHE,
     clock::now,
-    database::{ROWS, UPDATE},
+    database::{Database, ROWS},
+    home::Home,
     observe::observed,
     protocol::Commit,
     show::Show,
@@ -34,7 +31,7 @@ pub(crate) async fn update_from_outside(show: &mut Show) -> anyhow::Result<()> {
     for write in 0..writes {
         let key = show.some_key();
         let version = show.history.newest(key) + 1;
-        let update = update(show.pool.clone(), key);
+        let update = update(show.database.clone(), key);
         let watchers = show.cluster.nodes().to_vec();
         under_way.spawn(observed(update, watchers, (key, version)));
         while let Some(arrived) = under_way.try_join_next() {
@@ -57,10 +54,23 @@ async fn attach(show: &Show) -> anyhow::Result<()> {
     for node in show.cluster.nodes() {
         node.watch(quiet, never, 1_000).await?;
     }
-    let log = SqliteLog::open(show.cluster.database()).await?;
-    log.attach("items", &Attach::to(CacheName::new(CACHE)?).key("{id}"))
-        .await?;
-    log.close().await?;
+    let cache = CacheName::new(CACHE)?;
+    match show.cluster.home() {
+        Home::Sqlite(file) => {
+            let log = sqlite::SqliteLog::open(file).await?;
+            let items = sqlite::Attach::to(cache).key("{id}");
+            log.attach("items", &items).await?;
+            log.close().await?;
+        }
+        Home::Postgres(home) => {
+            let log = postgres::PgLog::with_options(home.options()?).schema(&home.schema);
+            let log = log.connect().await?;
+            let items = postgres::Attach::to(cache).key("{id}");
+            log.attach(&format!("{}.items", home.schema), &items)
+                .await?;
+            log.close().await?;
+        }
+    }
     for node in show.cluster.nodes() {
         let cleared = node.seen(quiet, never).await?;
         cleared.with_context(|| format!("node {} did not clear its cache", node.number))?;
@@ -68,18 +78,13 @@ async fn attach(show: &Show) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// No cache, no log, no node: one statement, which commits by itself.
-async fn update(pool: SqlitePool, key: i64) -> anyhow::Result<Commit> {
+async fn update(database: Database, key: i64) -> anyhow::Result<Commit> {
     let begun = now();
-    // To its end: SQLite commits with the last step, not with the first row that it returns.
-    let versions = sqlx::query_scalar(UPDATE)
-        .bind(key)
-        .fetch_all(&pool)
-        .await?;
+    let version = database.update(key).await?;
     let committed = now();
     Ok(Commit {
         key,
-        version: *versions.first().context("there is no such row")?,
+        version: version.context("there is no such row")?,
         begun,
         committed,
     })

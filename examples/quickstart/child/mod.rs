@@ -6,14 +6,20 @@ mod table;
 mod watches;
 
 use std::{
+    fmt,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use anyhow::Context;
-use cache_invalidation::{Node, http::HttpTransport, sqlite::SqliteLog};
+use anyhow::{Context, bail};
+use cache_invalidation::{
+    Node, NodeBuilder,
+    http::HttpTransport,
+    postgres::{PgLog, PgTransport},
+    sqlite::SqliteLog,
+};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, stdin},
     sync::mpsc,
@@ -26,7 +32,7 @@ use self::{
     watches::Watches,
 };
 use crate::{
-    database,
+    home::{Home, PostgresHome},
     protocol::{Numbered, Reply, Request, Status},
 };
 
@@ -46,18 +52,98 @@ pub(crate) const SECRET: &str = "QUICKSTART_SECRET";
 /// Tasks that read at the same time.
 const READERS: usize = 2;
 
+/// Where the URL of the database stands, for the same reason.
+pub(crate) const URL: &str = "QUICKSTART_URL";
+
+/// What carries the frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Carrier {
+    /// HTTP fan-out on loopback.
+    Http,
+    /// LISTEN and NOTIFY of the log's database.
+    Postgres,
+}
+
+impl fmt::Display for Carrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http => "HTTP fan-out on loopback",
+            Self::Postgres => "LISTEN and NOTIFY",
+        })
+    }
+}
+
 /// What a node process is told at its start.
 #[derive(Debug, clap::Args)]
 pub(crate) struct NodeArgs {
-    /// The database, as the rows are read and written.
+    /// The SQLite file, as the rows are read and written; else it is a PostgreSQL database.
     #[arg(long)]
-    database: PathBuf,
+    database: Option<PathBuf>,
     /// The same file by another name, for the log alone.
     #[arg(long)]
-    log: PathBuf,
+    log: Option<PathBuf>,
+    /// The schema in the PostgreSQL database.
+    #[arg(long)]
+    schema: Option<String>,
+    /// A way to that database, for the log alone.
+    #[arg(long)]
+    log_through: Option<SocketAddr>,
+    /// A way to that database, for frames alone; else they go by HTTP.
+    #[arg(long)]
+    frames_through: Option<SocketAddr>,
     /// The other nodes.
     #[arg(long)]
     peer: Vec<SocketAddr>,
+}
+
+impl NodeArgs {
+    fn home(&self) -> anyhow::Result<Home> {
+        match (&self.database, &self.schema) {
+            (Some(file), _) => Ok(Home::Sqlite(file.clone())),
+            (None, Some(schema)) => Ok(Home::Postgres(PostgresHome {
+                url: std::env::var(URL).with_context(|| format!("{URL} is not set"))?,
+                schema: schema.clone(),
+            })),
+            (None, None) => bail!("a node needs a database"),
+        }
+    }
+}
+
+/// A node with its log, over the way that can be taken from it.
+async fn with_log(node: NodeBuilder, home: &Home, args: &NodeArgs) -> anyhow::Result<NodeBuilder> {
+    Ok(match home {
+        Home::Sqlite(file) => node.log(SqliteLog::open(args.log.as_ref().unwrap_or(file)).await?),
+        Home::Postgres(home) => {
+            let options = match args.log_through {
+                Some(way) => home.through(way)?,
+                None => home.options()?,
+            };
+            let log = PgLog::with_options(options).schema(&home.schema);
+            node.log(log.connect().await?)
+        }
+    })
+}
+
+/// With its transport, and where that listens.
+fn with_transport(
+    node: NodeBuilder,
+    home: &Home,
+    args: &NodeArgs,
+) -> anyhow::Result<(NodeBuilder, u16)> {
+    if let (Home::Postgres(home), Some(way)) = (home, args.frames_through) {
+        // A cluster for each run, on a server that several may share.
+        let frames = PgTransport::builder(&home.schema).connect_options(home.through(way)?);
+        return Ok((node.transport(frames.build()?), 0));
+    }
+    let secret = std::env::var(SECRET).with_context(|| format!("{SECRET} is not set"))?;
+    let http = HttpTransport::builder(CLUSTER)
+        .listen((Ipv4Addr::LOCALHOST, 0).into())
+        .peers(args.peer.iter().map(ToString::to_string))
+        .secret(secret)
+        .build()?;
+    let address = http.local_addr();
+    let address = address.context("the transport does not listen")?;
+    Ok((node.transport(http), address.port()))
 }
 
 /// Runs a node until the parent closes its standard input.
@@ -112,23 +198,10 @@ struct Served {
 impl Served {
     /// The whole of what a service does to be a node, and the readers.
     async fn start(args: &NodeArgs) -> anyhow::Result<(Self, u16)> {
-        let secret = std::env::var(SECRET).with_context(|| format!("{SECRET} is not set"))?;
-        let log = SqliteLog::open(&args.log).await?;
-        let http = HttpTransport::builder(CLUSTER)
-            .listen((Ipv4Addr::LOCALHOST, 0).into())
-            .peers(args.peer.iter().map(ToString::to_string))
-            .secret(secret)
-            .build()?;
-        let port = http
-            .local_addr()
-            .context("the transport does not listen")?
-            .port();
-        let node = Node::builder(CLUSTER)
-            .log(log)
-            .transport(http)
-            .poll_interval(POLL)
-            .start()
-            .await?;
+        let home = args.home()?;
+        let node = with_log(Node::builder(CLUSTER).poll_interval(POLL), &home, args).await?;
+        let (node, port) = with_transport(node, &home, args)?;
+        let node = node.start().await?;
         let cache = node
             .cache(CACHE)
             .capacity(10_000)
@@ -137,7 +210,7 @@ impl Served {
             .build()?;
 
         let table = Arc::new(Table {
-            pool: database::open(&args.database).await?,
+            database: home.open().await?,
             cache,
             loads: 0.into(),
         });

@@ -8,19 +8,19 @@ use std::{
     },
 };
 
-use cache_invalidation::{Cache, LoadError};
-use sqlx::SqlitePool;
+use cache_invalidation::{Cache, InvalidationLog, JoinsLog, LoadError};
+use sqlx::Transaction;
 
 use crate::{
     clock::now,
-    database::{self, Item},
+    database::{Database, Item, UPDATE},
     protocol::{Commit, Numbered, Reply},
 };
 
 /// The rows and their cache.
 #[derive(Debug)]
 pub(crate) struct Table {
-    pub(crate) pool: SqlitePool,
+    pub(crate) database: Database,
     pub(crate) cache: Cache<i64, Arc<Item>>,
     pub(crate) loads: AtomicU64,
 }
@@ -40,19 +40,43 @@ impl Table {
         self.cache
             .get_or_load(&key, || async move {
                 self.loads.fetch_add(1, Ordering::Relaxed);
-                database::load(&self.pool, key).await.map(Arc::new)
+                self.database.load(key).await.map(Arc::new)
             })
             .await
     }
 
     /// Writes the next version and invalidates the row, as one transaction.
     pub(crate) async fn write(&self, key: i64, then: Afterwards) -> anyhow::Result<Commit> {
-        // A deferred transaction that read before its first write could be refused the write lock.
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        let version = sqlx::query_scalar(database::UPDATE)
-            .bind(key)
-            .fetch_one(&mut *tx)
-            .await?;
+        match &self.database {
+            Database::Sqlite(pool) => {
+                // A deferred transaction that read before its first write could be refused the write lock.
+                let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+                let update = sqlx::query_scalar(UPDATE).bind(key);
+                let version = update.fetch_one(&mut *tx).await?;
+                self.invalidate_and_commit(tx, key, version, then).await
+            }
+            Database::Postgres(pool) => {
+                let mut tx = pool.begin().await?;
+                let update = sqlx::query_scalar(UPDATE).bind(key);
+                let version = update.fetch_one(&mut *tx).await?;
+                self.invalidate_and_commit(tx, key, version, then).await
+            }
+        }
+    }
+
+    /// The same in every database.
+    async fn invalidate_and_commit<D, L>(
+        &self,
+        mut tx: Transaction<'static, D>,
+        key: i64,
+        version: i64,
+        then: Afterwards,
+    ) -> anyhow::Result<Commit>
+    where
+        D: sqlx::Database,
+        L: InvalidationLog,
+        Transaction<'static, D>: JoinsLog<L>,
+    {
         let pending = self.cache.invalidate_in(&mut tx, [&key]).await?;
         let mut commit = Commit {
             key,

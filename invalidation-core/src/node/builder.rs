@@ -153,6 +153,9 @@ impl NodeBuilder {
         let mut first = Vec::new();
         for transport in self.transports {
             check_frame(&transport)?;
+            if let Some(members) = self.log.as_ref().and_then(|log| log.members()) {
+                transport.meet(&members);
+            }
             transport.bind(id);
             first.push(subscribe(&transport, settings.start_timeout).await?);
             lanes.push(Arc::new(Lane {

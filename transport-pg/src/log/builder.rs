@@ -38,6 +38,7 @@ pub struct PgLogBuilder {
     pooling: Pooling,
     read_timeout: Duration,
     write_timeout: Duration,
+    members_expire_after: Duration,
 }
 
 pub(crate) struct Settings {
@@ -48,6 +49,7 @@ pub(crate) struct Settings {
     pub(crate) pooled: AtomicBool,
     pub(crate) read_timeout: Duration,
     pub(crate) write_timeout: Duration,
+    pub(crate) members_expire_after: Duration,
 }
 
 impl Settings {
@@ -84,6 +86,7 @@ impl PgLogBuilder {
             pooling: Pooling::Detect,
             read_timeout: Duration::from_millis(400),
             write_timeout: Duration::from_secs(4),
+            members_expire_after: Duration::from_secs(15),
         }
     }
 
@@ -119,6 +122,14 @@ impl PgLogBuilder {
         self
     }
 
+    /// After how long without a heartbeat this node counts no more for the others: three heartbeats go out within it,
+    /// each in the statement of a read, so that it must be longer than a few poll intervals. 15 s by default. Only for a
+    /// node that announces itself: see [`Members`](invalidation_core::Members).
+    pub fn members_expire_after(mut self, time: Duration) -> Self {
+        self.members_expire_after = time;
+        self
+    }
+
     /// Connects, so that what is wrong with the address or the rights is told now. Nothing is written: that is for
     /// [`install`](invalidation_core::InvalidationLog::install), which a node calls when it starts.
     ///
@@ -138,10 +149,14 @@ impl PgLogBuilder {
     /// [`ErrorKind::Invalid`] for settings that cannot be used.
     pub fn connect_later(self) -> Result<PgLog, Error> {
         let refuse = |why: String| error(ErrorKind::Invalid, "connect", why);
-        for (name, timeout) in [("read", self.read_timeout), ("write", self.write_timeout)] {
+        for (name, timeout) in [
+            ("the read timeout", self.read_timeout),
+            ("the write timeout", self.write_timeout),
+            ("members_expire_after", self.members_expire_after),
+        ] {
             if timeout.is_zero() || timeout > MAX_TIMEOUT {
                 return Err(refuse(format!(
-                    "the {name} timeout must be above zero and at most one hour"
+                    "{name} must be above zero and at most one hour"
                 )));
             }
         }
@@ -156,6 +171,7 @@ impl PgLogBuilder {
             pooled: AtomicBool::new(false),
             read_timeout: self.read_timeout,
             write_timeout: self.write_timeout,
+            members_expire_after: self.members_expire_after,
         })))
     }
 }

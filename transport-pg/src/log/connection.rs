@@ -16,6 +16,7 @@ use super::{
     cursor::{Identity, Place},
     insert::{insert_as_text, insert_prepared},
     literal::inline,
+    members::Pulse,
     schema_name::SchemaName,
 };
 use crate::error::{error, from_sqlx, refuses_parameter};
@@ -90,6 +91,19 @@ impl Slot {
     pub(crate) fn put(&mut self, session: Session) {
         if !session.in_transaction {
             self.session = Some(session);
+        }
+    }
+
+    /// Leaves the members, unless there is no connection.
+    pub(crate) async fn leave(&mut self, pulse: &Pulse) {
+        if let Some(mut session) = self.session.take() {
+            let leaving = pulse.leave(&mut session, &self.settings.schema);
+            if tokio::time::timeout(Duration::from_secs(1), leaving)
+                .await
+                .is_ok()
+            {
+                self.put(session);
+            }
         }
     }
 

@@ -10,6 +10,7 @@ mod home;
 mod insert;
 mod join;
 mod literal;
+mod members;
 mod purge;
 mod read;
 mod rows;
@@ -29,7 +30,7 @@ use std::{
 use async_trait::async_trait;
 use invalidation_core::{
     Cursor, Entry, Error, ErrorKind, InvalidationLog, LogCapabilities, LogIdentity, LogStatement,
-    Page, Position, Purged, ReadConsistency, ReadRequest,
+    Members, Page, Position, Purged, ReadConsistency, ReadRequest,
 };
 use parking_lot::RwLock;
 use sqlx::{PgPool, postgres::PgConnectOptions};
@@ -40,6 +41,7 @@ use self::{
     builder::Settings,
     connection::{Role, Slot, bounded},
     cursor::{Identity, Mark},
+    members::Pulse,
     read::Statements,
     schema_name::SchemaName,
 };
@@ -69,6 +71,7 @@ pub(crate) struct Shared {
     reader: Mutex<Slot>,
     /// The identity that was seen last, for those who cannot wait.
     known: RwLock<Option<Identity>>,
+    pulse: Pulse,
     closed: AtomicBool,
 }
 
@@ -118,6 +121,7 @@ impl PgLog {
             statements: Statements::new(&settings.schema),
             writer: Mutex::new(Slot::new(settings.clone(), Role::Writer)),
             reader: Mutex::new(Slot::new(settings.clone(), Role::Reader)),
+            pulse: Pulse::new(settings.members_expire_after),
             settings,
             known: RwLock::new(None),
             closed: AtomicBool::new(false),
@@ -244,7 +248,10 @@ impl InvalidationLog for PgLog {
             let mut slot = shared.reader.lock().await;
             shared.check_open(OPERATION)?;
             let mut session = slot.take(OPERATION).await?;
-            let (page, identity) = shared.statements.page(&mut session, &request).await?;
+            let (page, identity) = shared
+                .statements
+                .page(&mut session, &request, &shared.pulse)
+                .await?;
             slot.put(session);
             shared.learn(identity);
             Ok(page)
@@ -274,6 +281,10 @@ impl InvalidationLog for PgLog {
         self.shared.known.read().map(Identity::to_word)
     }
 
+    fn members(&self) -> Option<Members> {
+        Some(self.shared.pulse.members.clone())
+    }
+
     fn joinable(&self) -> Option<&(dyn Any + Send + Sync)> {
         Some(self)
     }
@@ -282,7 +293,9 @@ impl InvalidationLog for PgLog {
         self.shared.closed.store(true, Ordering::Release);
         self.appender.close();
         self.shared.writer.lock().await.close().await;
-        self.shared.reader.lock().await.close().await;
+        let mut reader = self.shared.reader.lock().await;
+        reader.leave(&self.shared.pulse).await;
+        reader.close().await;
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ use invalidation_core::{Error, Purged};
 use super::{
     Shared,
     connection::{Session, bounded, text},
+    members,
     schema_name::SchemaName,
 };
 
@@ -85,6 +86,15 @@ pub(crate) async fn purge(shared: &Shared, retention: Duration) -> Result<Purged
         let deleted = deleted.await?;
         total += deleted;
         if deleted < CHUNK {
+            let expired = bounded(OPERATION, limit, async {
+                let mut slot = shared.writer.lock().await;
+                shared.check_open(OPERATION)?;
+                let mut session = slot.take(OPERATION).await?;
+                members::purge(&mut session, schema).await?;
+                slot.put(session);
+                Ok(())
+            });
+            expired.await?;
             return Ok(Purged::new(total));
         }
         // Appends of this handle come in between.

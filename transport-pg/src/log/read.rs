@@ -12,6 +12,7 @@ use super::{
     cursor::{Identity, Mark, Place, Series, Witness},
     header::{self, Found, Header, PARTS, header},
     home::settle,
+    members::{Pulse, with_beat, with_list},
     rows::Columns,
     schema_name::SchemaName,
 };
@@ -132,6 +133,8 @@ pub(crate) struct Statements {
     page_of_none_open: Arc<str>,
     /// The call of [`page_function`].
     page_call: Arc<str>,
+    /// A page with a heartbeat, and its call; then one with a list of the members alone, and its call.
+    members: [[Arc<str>; 2]; 2],
     head: Arc<str>,
     /// Which handle this is: see [`Series::handle`].
     handle: u64,
@@ -144,9 +147,14 @@ impl Statements {
     pub(crate) fn new(schema: &SchemaName) -> Self {
         let (before, rest) = PAGE.split_once("{open}").unwrap_or((PAGE, ""));
         let (open, after) = rest.split_once("{/open}").unwrap_or((rest, ""));
+        let page = [before, open, after].concat();
+        let both = |with: fn(&str) -> String| {
+            [&page, &page_call()].map(|page| schema.sql(&with(page)).into())
+        };
         Self {
             schema: schema.clone(),
-            page: schema.sql(&[before, open, after].concat()).into(),
+            members: [both(with_beat), both(with_list)],
+            page: schema.sql(&page).into(),
             page_of_none_open: schema.sql(&[before, after].concat()).into(),
             page_call: schema.sql(&page_call()).into(),
             head: schema.sql(HEAD).into(),
@@ -154,11 +162,12 @@ impl Statements {
         }
     }
 
-    /// Reads the page after `request.after`.
+    /// Reads the page after `request.after`, and does what is due for the members.
     pub(crate) async fn page(
         &self,
         session: &mut Session,
         request: &ReadRequest<'_>,
+        pulse: &Pulse,
     ) -> Result<Known<Page>, Error> {
         const OPERATION: &str = "read";
         let Some(mark) = Mark::from_cursor(request.after) else {
@@ -198,7 +207,26 @@ impl Statements {
         } else {
             &self.page
         };
-        let (header, rows) = self.ask(OPERATION, session, sql, &parameters).await?;
+        let (header, rows) = match pulse.take() {
+            None => self.ask(OPERATION, session, sql, &parameters).await?,
+            Some(beat) => {
+                let both = &self.members[usize::from(beat.own.is_none())];
+                let with_beat = &both[usize::from(session.sends_text())];
+                let and_beat = [&parameters[..], &beat.parameters()].concat();
+                match self.ask(OPERATION, session, with_beat, &and_beat).await {
+                    Ok((header, mut rows)) => {
+                        pulse.heard(&mut rows, header.identity);
+                        (header, rows)
+                    }
+                    // Whoever may not be a member is a reader all the same (`P15`).
+                    Err(error) if pulse.is_refused(&beat, &error) => {
+                        self.ask(OPERATION, session, sql, &parameters).await?
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        };
+        pulse.met(header.identity);
         if let Some(reason) = gap(&header, &mark) {
             return self.expired(session, request, reason).await;
         }

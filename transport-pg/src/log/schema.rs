@@ -2,7 +2,10 @@
 
 use invalidation_core::{Error, ErrorKind};
 
-use super::{connection::Session, header, read::page_function, schema_name::SchemaName};
+use super::{
+    connection::Session, header, members::members_table, read::page_function,
+    schema_name::SchemaName,
+};
 use crate::error::{code, error, from_sqlx, is_missing_table};
 
 /// The version of the tables that this crate makes and reads.
@@ -53,7 +56,9 @@ CREATE TABLE {s}.ticks (
     epoch uuid NOT NULL,
     snapshot pg_snapshot NOT NULL
 );
-INSERT INTO {s}.epoch DEFAULT VALUES;
+",
+    members_table!(),
+    "INSERT INTO {s}.epoch DEFAULT VALUES;
 INSERT INTO {s}.meta (version, home) VALUES (1, ",
     home!(),
     ");
@@ -81,6 +86,7 @@ pub(crate) fn grant_sql(schema: &SchemaName, role: &str) -> String {
         ("SELECT, UPDATE", "meta"),
         ("SELECT, INSERT, DELETE", "epoch"),
         ("SELECT, INSERT, DELETE", "ticks"),
+        ("SELECT, INSERT, UPDATE, DELETE", "members"),
     ] {
         sql.push_str(&format!("GRANT {rights} ON {{s}}.{table} TO {role};\n"));
     }

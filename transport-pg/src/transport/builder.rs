@@ -64,6 +64,12 @@ impl PgTransportBuilder {
         self
     }
 
+    /// The user's password, where the URL does not hold it; to be said after [`url`](Self::url).
+    pub fn password(mut self, password: &str) -> Self {
+        self.options = self.options.map(|options| options.password(password));
+        self
+    }
+
     /// The database, as the driver knows it; see [`url`](Self::url).
     pub fn connect_options(mut self, options: PgConnectOptions) -> Self {
         self.options = Ok(options);

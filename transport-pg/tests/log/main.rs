@@ -4,8 +4,10 @@
 
 mod bed;
 mod crash;
+mod drivers;
 mod functions;
 mod installing;
+mod members;
 mod pooler;
 mod purging;
 mod series;
@@ -21,8 +23,10 @@ use libtest_mimic::Arguments;
 fn main() -> ExitCode {
     let trials = [
         crash::trials(),
+        drivers::trials(),
         functions::trials(),
         installing::trials(),
+        members::trials(),
         pooler::trials(),
         purging::trials(),
         series::trials(),

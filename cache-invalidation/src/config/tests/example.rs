@@ -41,6 +41,7 @@ fn it_shows_every_key() {
         &schema::SQLITE,
         &schema::POSTGRES,
         &schema::HTTP,
+        &schema::POSTGRES_TRANSPORT,
         &schema::CACHE,
     ];
     for key in tables.iter().flat_map(|table| table.keys) {

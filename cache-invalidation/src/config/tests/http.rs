@@ -210,3 +210,64 @@ fn a_memory_log_takes_no_transport() {
         &["a log within one process"],
     );
 }
+
+/// Peers that find each other in the log need one that keeps members, and an address at which each is reached.
+#[test]
+fn peers_in_the_log() {
+    let toml = |log: &str, lines: &str| {
+        format!("cluster = 'x'\nlog.url = '{log}'\n[transport.http]\ninsecure = true\n{lines}")
+    };
+    let everywhere = "listen = '0.0.0.0:7400'\npeers = ['log']\n";
+    if cfg!(feature = "sqlite") {
+        let here = "listen = '127.0.0.1:7400'\npeers = ['log', '10.0.0.7:7400']";
+        let http = read(&toml("sqlite:x.db", here), &[]).unwrap().http.unwrap();
+        assert_eq!(http.peers[0], Peer::Log);
+        refused(
+            &toml("sqlite:x.db", everywhere),
+            &[
+                "`transport.http.advertise`: is missing",
+                "CACHE_INVALIDATION__TRANSPORT__HTTP__ADVERTISE",
+            ],
+        );
+        for address in ["10.0.0.7:7400", "node-1:7400", "http://node-1:80/internal"] {
+            let advertised = format!("{everywhere}advertise = '{address}'");
+            let read = read(&toml("sqlite:x.db", &advertised), &[]).unwrap();
+            assert_eq!(read.http.unwrap().advertise.unwrap().to_string(), address);
+        }
+        for address in [
+            "0.0.0.0:7400",
+            "dns:x:7400",
+            "log",
+            "node-1",
+            "https://node-1",
+        ] {
+            refused(
+                &toml(
+                    "sqlite:x.db",
+                    &format!("{everywhere}advertise = '{address}'"),
+                ),
+                &[
+                    "c.toml:7: `transport.http.advertise`",
+                    "is no address at which",
+                ],
+            );
+        }
+        refused(
+            &toml(
+                "sqlite:x.db",
+                "listen = '127.0.0.1:7400'\nadvertise = '127.0.0.1:7400'",
+            ),
+            &[
+                "c.toml:6: `transport.http.advertise`",
+                "add \"log\" to the peers",
+            ],
+        );
+    }
+    refused(
+        &toml("none:", &format!("{everywhere}advertise = '10.0.0.7:7400'")),
+        &[
+            "c.toml:6: `transport.http.peers`",
+            "needs a log in a database",
+        ],
+    );
+}

@@ -12,6 +12,8 @@ use super::*;
 mod example;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod properties;
 
 const SECRET: &str = "hunter2-and-more";
@@ -433,48 +435,21 @@ fn sqlite_names_its_feature() {
 }
 
 /// A backend that is not compiled in names its feature.
+#[cfg(not(feature = "postgres"))]
+#[test]
+fn the_postgres_transport_names_its_feature() {
+    refused(
+        &format!("{MINIMAL}[transport.postgres]\nurl = 'postgres://db/b'"),
+        &["cargo feature `postgres`"],
+    );
+}
+
+/// A backend that is not compiled in names its feature.
 #[cfg(not(feature = "http"))]
 #[test]
 fn http_names_its_feature() {
     refused(
         &format!("{MINIMAL}[transport.http]\nlisten = '0.0.0.0:1'"),
         &["cargo feature `http`"],
-    );
-}
-
-/// The address and the options of the Postgres log; its password comes from a file or a variable.
-#[cfg(feature = "postgres")]
-#[test]
-fn postgres_is_read() {
-    let toml = "cluster = 'x'
-        [log]
-        url = 'postgres://app@db/billing?sslmode=require'
-        [log.postgres]
-        schema = 'billing_cache'
-        pooling = 'transaction'
-        password_file = 'FOLDER/secret'";
-    let postgres = |toml: &str, variables: &[(&str, &str)]| match read(toml, variables).unwrap().log
-    {
-        LogChoice::Postgres(postgres) => postgres,
-        other => panic!("{other:?}"),
-    };
-    let read_from_file = postgres(toml, &[]);
-    assert_eq!(read_from_file.schema.as_deref(), Some("billing_cache"));
-    assert_eq!(read_from_file.pooling, PoolingChoice::Transaction);
-    assert_eq!(read_from_file.password.unwrap().expose(), SECRET.as_bytes());
-    let url = "CACHE_INVALIDATION__LOG__URL";
-    let by_variable = postgres(
-        "cluster = 'x'",
-        &[(url, "postgres://app:hunter2@db/billing")],
-    );
-    assert!(!format!("{by_variable:?}").contains("hunter2"));
-    assert_eq!(by_variable.pooling, PoolingChoice::Detect);
-    refused(
-        "cluster = 'x'\nlog.url = 'postgres://db/b'\nlog.postgres.password = 'hunter2'",
-        &["does not stand in the configuration itself"],
-    );
-    refused(
-        &format!("{MINIMAL}[log.postgres]\nschema = 'x'"),
-        &["`log.postgres`"],
     );
 }
