@@ -1,0 +1,155 @@
+//! The log's tables, and how they are made.
+
+use invalidation_core::{Error, ErrorKind};
+
+use crate::{
+    connection::{Session, integer, text},
+    database_name::DatabaseName,
+    error::{error, from_sqlx, is_denied, is_missing_table},
+    header,
+};
+
+/// The version of the tables that this crate makes and reads.
+pub(crate) const VERSION: i64 = 1;
+
+const OPERATION: &str = "install";
+
+/// `seq` is the stamp. Its index is not unique, since a unique one locks what stands beside a number. `nonce` hashes 122
+/// random bits to 64. `scope` is not checked, so that a newer version can write one that widens here (`P12`). Whoever
+/// finds another server or other tables than `home` says writes a new epoch.
+///
+/// Statements end with a line that ends with a semicolon. The row of `cache_invalidation_meta` comes last: where it is
+/// there is everything.
+const TABLES: &str = "CREATE TABLE IF NOT EXISTS {d}.cache_invalidation_log (
+    id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    seq BIGINT NULL,
+    stamped DATETIME(6) NULL,
+    nonce BIGINT NOT NULL DEFAULT (CAST(CONV(LEFT(MD5(CONCAT(UUID(), RAND())), 16), 16, -10) AS SIGNED)),
+    cache VARCHAR(128) NULL,
+    scope VARCHAR(32) NOT NULL,
+    items LONGTEXT NOT NULL DEFAULT ('[]'),
+    INDEX cache_invalidation_seq (seq)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ROW_FORMAT = DYNAMIC;
+CREATE TABLE IF NOT EXISTS {d}.cache_invalidation_meta (
+    one TINYINT NOT NULL PRIMARY KEY,
+    version INT NOT NULL,
+    epoch CHAR(32) NOT NULL,
+    home VARCHAR(500) NOT NULL,
+    counter BIGINT NOT NULL,
+    floor BIGINT NOT NULL,
+    floor_nonce BIGINT NULL
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ROW_FORMAT = DYNAMIC;
+INSERT IGNORE INTO {d}.cache_invalidation_meta (one, version, epoch, home, counter, floor)
+    VALUES (1, 1, MD5(CONCAT(UUID(), RAND())), '', 0, 0);
+";
+
+/// The SQL that makes the log, for those whose programs may not: to be run once.
+pub(crate) fn install_sql(database: &DatabaseName) -> String {
+    database.sql(TABLES)
+}
+
+/// The SQL that lets a user use a log which another one made.
+pub(crate) fn grant_sql(database: &DatabaseName, user: &str, host: &str) -> String {
+    let quoted = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"));
+    let grantee = format!("{}@{}", quoted(user), quoted(host));
+    let mut sql = String::new();
+    for (rights, table) in [
+        ("SELECT, INSERT, UPDATE, DELETE", "log"),
+        ("SELECT, UPDATE", "meta"),
+    ] {
+        sql.push_str(&format!(
+            "GRANT {rights} ON {{d}}.cache_invalidation_{table} TO {grantee};\n"
+        ));
+    }
+    database.sql(&sql)
+}
+
+/// Makes the tables, or finds them. Safe in any number of processes at once: they take turns.
+pub(crate) async fn install(
+    session: &mut Session,
+    database: &DatabaseName,
+    timeout: std::time::Duration,
+) -> Result<(), Error> {
+    // Where all is there already nothing is written, so that a process with fewer rights can start.
+    if installed_version(session, database).await?.is_some() {
+        return Ok(());
+    }
+    // A lock of the session: it is gone with the connection of a process that ends on the way.
+    let name = format!(
+        "CONCAT('cache-invalidation ', LEFT(MD5('{}'), 32))",
+        database.as_str()
+    );
+    let lock = format!("SELECT GET_LOCK({name}, {})", timeout.as_secs_f64());
+    let failed = |e| from_sqlx(OPERATION, e);
+    let rows = session.run(lock).await.map_err(failed)?;
+    if rows.first().and_then(|row| integer(row, 0)) != Some(1) {
+        return Err(error(
+            ErrorKind::TimedOut,
+            OPERATION,
+            "another process installs the log: wait until it has ended, and try again",
+        ));
+    }
+    if installed_version(session, database).await?.is_none() {
+        for statement in database.sql(TABLES).split_inclusive(";\n") {
+            let made = session.run(statement.into()).await;
+            made.map_err(|e| not_made(database, e))?;
+        }
+    }
+    session
+        .run(format!("SELECT RELEASE_LOCK({name})"))
+        .await
+        .map_err(failed)?;
+    Ok(())
+}
+
+fn not_made(database: &DatabaseName, source: sqlx::Error) -> Error {
+    if !is_denied(&source) {
+        return from_sqlx(OPERATION, source);
+    }
+    error(
+        ErrorKind::Denied,
+        OPERATION,
+        format!(
+            "this user may not make the log's tables: run GRANT CREATE, SELECT, INSERT, UPDATE, DELETE ON `{}`.* for it; \
+             or let an administrator run the SQL that MySqlLog::install_sql and MySqlLog::grant_sql give",
+            database.as_str()
+        ),
+    )
+    .with_source(source)
+}
+
+/// Refuses a version that this crate does not know.
+pub(crate) fn check_version(operation: &'static str, version: i64) -> Result<(), Error> {
+    if version == VERSION {
+        return Ok(());
+    }
+    Err(error(
+        ErrorKind::Incompatible,
+        operation,
+        format!(
+            "the log in this database is of version {version}, and this program knows version {VERSION}: upgrade \
+             this program"
+        ),
+    ))
+}
+
+async fn installed_version(
+    session: &mut Session,
+    database: &DatabaseName,
+) -> Result<Option<i64>, Error> {
+    let sql = database.sql("SELECT m.version FROM {d}.cache_invalidation_meta AS m WHERE m.one = 1");
+    match session.run(sql).await {
+        Ok(rows) => {
+            let Some(row) = rows.first() else {
+                return Ok(None);
+            };
+            let version = text(row, 0).and_then(|v| v.parse().ok());
+            check_version(OPERATION, version.unwrap_or(0))?;
+            Ok(version)
+        }
+        Err(e) if is_missing_table(&e) => Ok(None),
+        // A user without any right on a table is told so whether it is there or not.
+        Err(e) if is_denied(&e) => Err(header::not_granted(OPERATION).with_source(e)),
+        Err(e) => Err(from_sqlx(OPERATION, e)),
+    }
+}

@@ -1,0 +1,118 @@
+//! Giving committed rows their place in the log.
+//!
+//! Rows are inserted without a number, since ids are given in another order than transactions commit in. Whoever reads
+//! stamps what he finds committed with the next numbers, under a lock on the counter that is held for one message. Only
+//! rows that an ordinary read has seen are stamped: their transactions are over for every later read, so nobody meets an
+//! entry before the change that it stands for.
+
+use invalidation_core::{Error, ErrorKind};
+
+use crate::{
+    connection::Session,
+    database_name::DatabaseName,
+    error::{from_sqlx, is_denied, is_locked},
+};
+
+/// How many rows are stamped in one message.
+pub(crate) const BATCH: usize = 1_000;
+
+/// Neither the counter's lock is waited for, which another reader holds, nor a row's: what cannot be stamped now is
+/// stamped by the next who reads. READ COMMITTED, because at the servers' default level the locks on an index also keep
+/// others from inserting.
+///
+/// All in one message, so that a reader that stops between two statements holds no lock.
+const STAMP: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+START TRANSACTION READ WRITE;
+SELECT 'counter', m.counter FROM {d}.cache_invalidation_meta AS m WHERE m.one = 1 FOR UPDATE NOWAIT;
+UPDATE (
+    SELECT u.id, ROW_NUMBER() OVER (ORDER BY u.id) AS place FROM (
+        SELECT v.id FROM {d}.cache_invalidation_log AS v FORCE INDEX (PRIMARY)
+        WHERE {ids} AND v.seq IS NULL FOR UPDATE SKIP LOCKED
+    ) AS u
+) AS n STRAIGHT_JOIN {d}.cache_invalidation_meta AS m STRAIGHT_JOIN {d}.cache_invalidation_log AS l FORCE INDEX (PRIMARY)
+SET l.seq = m.counter + n.place, l.stamped = UTC_TIMESTAMP(6)
+WHERE m.one = 1 AND l.id = n.id;
+UPDATE {d}.cache_invalidation_meta SET counter = counter + ROW_COUNT() WHERE one = 1;
+COMMIT";
+
+/// Stamps those of `ids`, which are ascending, that can be stamped now. A user who may not leaves it to others.
+pub(crate) async fn stamp(
+    operation: &'static str,
+    session: &mut Session,
+    database: &DatabaseName,
+    ids: &[i64],
+) -> Result<(), Error> {
+    let sql = database.sql(STAMP).replace("{ids}", &any_of("v.id", ids));
+    let done = session
+        .transact(sql)
+        .await
+        .map_err(|e| from_sqlx(operation, e))?;
+    match done {
+        Err(e) if is_locked(&e) || is_denied(&e) => {
+            tracing::debug!(error = %e, "rows are left for others to stamp");
+            Ok(())
+        }
+        Err(e) => Err(from_sqlx(operation, e)),
+        Ok(_) => Ok(()),
+    }
+}
+
+/// How many rows may wait for a stamp while they are read all the same.
+pub(crate) const MOST_AHEAD: usize = 4_096;
+
+/// What is wrong when nobody stamps.
+pub(crate) fn nobody_stamps(operation: &'static str) -> Error {
+    crate::error::error(
+        ErrorKind::Unavailable,
+        operation,
+        format!(
+            "more than {MOST_AHEAD} committed rows wait for a number: a node whose user may update the tables has to read \
+             as well (MySqlLog::grant_sql), and no client may hold a lock on cache_invalidation_meta"
+        ),
+    )
+}
+
+/// SQL for whether a column holds one of `ids`, which are ascending: bulk changes make long runs of them.
+pub(crate) fn any_of(column: &str, ids: &[i64]) -> String {
+    let mut runs: Vec<(i64, i64)> = Vec::new();
+    for &id in ids {
+        match runs.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(id) => *last = id,
+            _ => runs.push((id, id)),
+        }
+    }
+    let alone: Vec<_> = runs
+        .iter()
+        .filter(|(first, last)| first == last)
+        .map(|(id, _)| id.to_string())
+        .collect();
+    let mut terms: Vec<_> = runs
+        .iter()
+        .filter(|(first, last)| first != last)
+        .map(|(first, last)| format!("{column} BETWEEN {first} AND {last}"))
+        .collect();
+    if !alone.is_empty() {
+        terms.push(format!("{column} IN ({})", alone.join(", ")));
+    }
+    if terms.is_empty() {
+        return "FALSE".into();
+    }
+    format!("({})", terms.join(" OR "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Exactly the ids, however they lie.
+    #[test]
+    fn runs_of_ids_are_written_as_such() {
+        assert_eq!(any_of("a", &[]), "FALSE");
+        assert_eq!(any_of("a", &[7]), "(a IN (7))");
+        assert_eq!(
+            any_of("a", &[1, 2, 3, 5, 9, 10]),
+            "(a BETWEEN 1 AND 3 OR a BETWEEN 9 AND 10 OR a IN (5))"
+        );
+        assert_eq!(any_of("a", &[i64::MAX]), format!("(a IN ({}))", i64::MAX));
+    }
+}
