@@ -200,7 +200,11 @@ fn meaning(number: u16) -> (ErrorKind, &'static str) {
             ErrorKind::Incompatible,
             "set binlog_format to ROW or MIXED: the log works at READ COMMITTED, which the format STATEMENT forbids",
         ),
-        SHUTDOWN | KILLED | TIMED_OUT_IDLE | SOME_CONNECTIONS_LEFT | TOO_MANY_CONNECTIONS
+        SHUTDOWN
+        | KILLED
+        | TIMED_OUT_IDLE
+        | SOME_CONNECTIONS_LEFT
+        | TOO_MANY_CONNECTIONS
         | TOO_MANY_OF_USER => (
             ErrorKind::Unavailable,
             "the server does not serve now: the next call tries again",

@@ -93,7 +93,13 @@ mod tests {
         assert_eq!(of("11.4.2-MariaDB"), Ok(Flavour::MariaDb));
         assert_eq!(of("8.0.36"), Ok(Flavour::MySql));
         assert_eq!(of("8.4.0-1.el9"), Ok(Flavour::MySql));
-        for old in ["5.7.44-log", "8.0.12", "10.5.9-MariaDB", "5.5.5-10.4.1-MariaDB", ""] {
+        for old in [
+            "5.7.44-log",
+            "8.0.12",
+            "10.5.9-MariaDB",
+            "5.5.5-10.4.1-MariaDB",
+            "",
+        ] {
             assert_eq!(of(old), Err(ErrorKind::Incompatible), "{old}");
         }
     }

@@ -32,7 +32,10 @@ pub(crate) fn sql(database: &DatabaseName, session: &Session, witness: Option<i6
     database
         .sql(HEADER)
         .replace("{server}", session.flavour.server())
-        .replace("{witness}", &witness.map_or("NULL".into(), |seq| seq.to_string()))
+        .replace(
+            "{witness}",
+            &witness.map_or("NULL".into(), |seq| seq.to_string()),
+        )
 }
 
 /// What it says.

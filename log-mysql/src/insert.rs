@@ -87,6 +87,9 @@ mod tests {
         let value = serde_json::json!(["ä\u{1}\"\\", "🦀"]);
         let text = ascii(&value.to_string());
         assert!(text.is_ascii(), "{text}");
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).ok(), Some(value));
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&text).ok(),
+            Some(value)
+        );
     }
 }

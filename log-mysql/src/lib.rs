@@ -1,6 +1,7 @@
 //! MySQL 8 and MariaDB 10.6 or newer as the version log of the `cache-invalidation` framework.
 
 mod append;
+mod attach;
 mod builder;
 mod connection;
 mod cursor;
@@ -17,5 +18,6 @@ mod rows;
 mod schema;
 mod stamp;
 
+pub use attach::{Attach, Attached};
 pub use builder::MySqlLogBuilder;
 pub use log::MySqlLog;

@@ -18,7 +18,8 @@ use crate::{
 };
 
 /// All statements of one message share the view that the first of them makes.
-const BEGIN: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; START TRANSACTION READ ONLY;\n";
+const BEGIN: &str =
+    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; START TRANSACTION READ ONLY;\n";
 
 /// The rows behind a number, then those of given ids that have none yet: at most as many bytes as asked for, and one row
 /// more than asked for, which tells that there are more. A row above 16 MiB is not fetched; it widens (`P11`).
@@ -78,7 +79,10 @@ pub(crate) async fn page(
         database
             .sql(ROWS)
             .replace("{seq}", &mark.seq.to_string())
-            .replace("{rows}", &(limit.saturating_add(1 + known)).min(1 << 40).to_string())
+            .replace(
+                "{rows}",
+                &(limit.saturating_add(1 + known)).min(1 << 40).to_string(),
+            )
             .replace("{ids}", &any_of("b.id", ids))
             .replace("{bytes}", &request.max_bytes.to_string())
     };
@@ -196,7 +200,13 @@ async fn ask(
     more: &str,
 ) -> Result<(Header, Vec<MySqlRow>), Error> {
     for _ in 0..ATTEMPTS {
-        let sql = [BEGIN, &header::sql(database, session, witness), more, "COMMIT"].concat();
+        let sql = [
+            BEGIN,
+            &header::sql(database, session, witness),
+            more,
+            "COMMIT",
+        ]
+        .concat();
         let answer = session.transact(sql).await.and_then(|done| done);
         let mut rows = answer.map_err(|e| from_sqlx(operation, e))?;
         let at = rows.iter().position(|row| text(row, 0) == Some("header"));

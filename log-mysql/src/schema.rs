@@ -18,8 +18,7 @@ const OPERATION: &str = "install";
 /// random bits to 64. `scope` is not checked, so that a newer version can write one that widens here (`P12`). Whoever
 /// finds another server or other tables than `home` says writes a new epoch.
 ///
-/// Statements end with a line that ends with a semicolon. The row of `cache_invalidation_meta` comes last: where it is
-/// there is everything.
+/// Each statement ends with a semicolon at the end of a line.
 const TABLES: &str = "CREATE TABLE IF NOT EXISTS {d}.cache_invalidation_log (
     id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
     seq BIGINT NULL,
@@ -39,13 +38,57 @@ CREATE TABLE IF NOT EXISTS {d}.cache_invalidation_meta (
     floor BIGINT NOT NULL,
     floor_nonce BIGINT NULL
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ROW_FORMAT = DYNAMIC;
-INSERT IGNORE INTO {d}.cache_invalidation_meta (one, version, epoch, home, counter, floor)
+CREATE TABLE IF NOT EXISTS {d}.cache_invalidation_attached (
+    attached_table VARCHAR(130) NOT NULL,
+    cache VARCHAR(128) NOT NULL,
+    key_template TEXT NULL,
+    tag_templates TEXT NOT NULL,
+    PRIMARY KEY (attached_table, cache)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ROW_FORMAT = DYNAMIC;
+";
+
+/// For every language, to be called in the transaction of the change; each is one statement, so that no client needs
+/// another delimiter for it. What cannot be invalidated makes a NULL where none may stand, which is an error.
+const PROCEDURES: &str = "DROP PROCEDURE IF EXISTS {d}.cache_invalidation_key;
+CREATE PROCEDURE {d}.cache_invalidation_key(IN cache VARCHAR(128) CHARACTER SET utf8mb4, IN item LONGTEXT CHARACTER SET utf8mb4)
+    SQL SECURITY DEFINER MODIFIES SQL DATA
+    INSERT INTO {d}.cache_invalidation_log (cache, scope, items)
+    VALUES (cache, IF(OCTET_LENGTH(cache) BETWEEN 1 AND 128, 'keys', NULL), IF(item IS NULL, NULL, JSON_ARRAY(item)));
+DROP PROCEDURE IF EXISTS {d}.cache_invalidation_keys;
+CREATE PROCEDURE {d}.cache_invalidation_keys(IN cache VARCHAR(128) CHARACTER SET utf8mb4, IN items LONGTEXT CHARACTER SET utf8mb4)
+    SQL SECURITY DEFINER MODIFIES SQL DATA
+    INSERT INTO {d}.cache_invalidation_log (cache, scope, items)
+    VALUES (cache, IF(OCTET_LENGTH(cache) BETWEEN 1 AND 128, 'keys', NULL), IF(JSON_TYPE(items) = 'ARRAY', items, NULL));
+DROP PROCEDURE IF EXISTS {d}.cache_invalidation_tag;
+CREATE PROCEDURE {d}.cache_invalidation_tag(IN cache VARCHAR(128) CHARACTER SET utf8mb4, IN item LONGTEXT CHARACTER SET utf8mb4)
+    SQL SECURITY DEFINER MODIFIES SQL DATA
+    INSERT INTO {d}.cache_invalidation_log (cache, scope, items)
+    VALUES (cache, IF(OCTET_LENGTH(cache) BETWEEN 1 AND 128, 'tags', NULL), IF(item IS NULL, NULL, JSON_ARRAY(item)));
+DROP PROCEDURE IF EXISTS {d}.cache_invalidation_tags;
+CREATE PROCEDURE {d}.cache_invalidation_tags(IN cache VARCHAR(128) CHARACTER SET utf8mb4, IN items LONGTEXT CHARACTER SET utf8mb4)
+    SQL SECURITY DEFINER MODIFIES SQL DATA
+    INSERT INTO {d}.cache_invalidation_log (cache, scope, items)
+    VALUES (cache, IF(OCTET_LENGTH(cache) BETWEEN 1 AND 128, 'tags', NULL), IF(JSON_TYPE(items) = 'ARRAY', items, NULL));
+DROP PROCEDURE IF EXISTS {d}.cache_invalidation_clear;
+CREATE PROCEDURE {d}.cache_invalidation_clear(IN cache VARCHAR(128) CHARACTER SET utf8mb4)
+    SQL SECURITY DEFINER MODIFIES SQL DATA
+    INSERT INTO {d}.cache_invalidation_log (cache, scope)
+    VALUES (cache, IF(OCTET_LENGTH(cache) BETWEEN 1 AND 128, 'all', NULL));
+DROP PROCEDURE IF EXISTS {d}.cache_invalidation_everything;
+CREATE PROCEDURE {d}.cache_invalidation_everything()
+    SQL SECURITY DEFINER MODIFIES SQL DATA
+    INSERT INTO {d}.cache_invalidation_log (scope) VALUES ('everything');
+";
+
+/// The row of `cache_invalidation_meta`: where it is there is everything. Its `home` is nobody's.
+const META: &str =
+    "INSERT IGNORE INTO {d}.cache_invalidation_meta (one, version, epoch, home, counter, floor)
     VALUES (1, 1, MD5(CONCAT(UUID(), RAND())), '', 0, 0);
 ";
 
 /// The SQL that makes the log, for those whose programs may not: to be run once.
 pub(crate) fn install_sql(database: &DatabaseName) -> String {
-    database.sql(TABLES)
+    database.sql(&[TABLES, PROCEDURES, META].concat())
 }
 
 /// The SQL that lets a user use a log which another one made.
@@ -56,9 +99,15 @@ pub(crate) fn grant_sql(database: &DatabaseName, user: &str, host: &str) -> Stri
     for (rights, table) in [
         ("SELECT, INSERT, UPDATE, DELETE", "log"),
         ("SELECT, UPDATE", "meta"),
+        ("SELECT, INSERT, UPDATE, DELETE", "attached"),
     ] {
         sql.push_str(&format!(
             "GRANT {rights} ON {{d}}.cache_invalidation_{table} TO {grantee};\n"
+        ));
+    }
+    for procedure in ["key", "keys", "tag", "tags", "clear", "everything"] {
+        sql.push_str(&format!(
+            "GRANT EXECUTE ON PROCEDURE {{d}}.cache_invalidation_{procedure} TO {grantee};\n"
         ));
     }
     database.sql(&sql)
@@ -90,15 +139,33 @@ pub(crate) async fn install(
         ));
     }
     if installed_version(session, database).await?.is_none() {
-        for statement in database.sql(TABLES).split_inclusive(";\n") {
-            let made = session.run(statement.into()).await;
-            made.map_err(|e| not_made(database, e))?;
+        make(session, database, TABLES).await?;
+        match make(session, database, PROCEDURES).await {
+            // The log itself needs none of them.
+            Err(e) if e.kind == ErrorKind::Denied => tracing::warn!(
+                "the procedures for other languages were not made, since this user lacks CREATE ROUTINE or ALTER \
+                 ROUTINE: let an administrator run what MySqlLog::install_sql gives"
+            ),
+            made => made?,
         }
+        make(session, database, META).await?;
     }
     session
         .run(format!("SELECT RELEASE_LOCK({name})"))
         .await
         .map_err(failed)?;
+    Ok(())
+}
+
+async fn make(
+    session: &mut Session,
+    database: &DatabaseName,
+    statements: &str,
+) -> Result<(), Error> {
+    for statement in database.sql(statements).split_inclusive(";\n") {
+        let made = session.run(statement.into()).await;
+        made.map_err(|e| not_made(database, e))?;
+    }
     Ok(())
 }
 
@@ -110,8 +177,8 @@ fn not_made(database: &DatabaseName, source: sqlx::Error) -> Error {
         ErrorKind::Denied,
         OPERATION,
         format!(
-            "this user may not make the log's tables: run GRANT CREATE, SELECT, INSERT, UPDATE, DELETE ON `{}`.* for it; \
-             or let an administrator run the SQL that MySqlLog::install_sql and MySqlLog::grant_sql give",
+            "this user may not make the log's tables: run GRANT CREATE, CREATE ROUTINE, ALTER ROUTINE, INDEX, SELECT, \
+             INSERT, UPDATE, DELETE ON `{}`.* for it; or let an administrator run the SQL that MySqlLog::install_sql and MySqlLog::grant_sql give",
             database.as_str()
         ),
     )
@@ -137,7 +204,8 @@ async fn installed_version(
     session: &mut Session,
     database: &DatabaseName,
 ) -> Result<Option<i64>, Error> {
-    let sql = database.sql("SELECT m.version FROM {d}.cache_invalidation_meta AS m WHERE m.one = 1");
+    let sql =
+        database.sql("SELECT m.version FROM {d}.cache_invalidation_meta AS m WHERE m.one = 1");
     match session.run(sql).await {
         Ok(rows) => {
             let Some(row) = rows.first() else {
