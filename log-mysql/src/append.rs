@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     connection::bounded,
     cursor::{Epoch, position},
-    error::{breaks_connection, duplicate, error, from_sqlx},
+    error::{breaks_connection, duplicate, error, from_sqlx, is_denied},
     insert::{insert, nonce, parameter, statement},
     log::{Known, Shared},
     rows::encode,
@@ -158,7 +158,8 @@ async fn append(shared: &Shared, group: &[Job]) -> Result<Vec<Position>, Error> 
             }
             Ok(_) => session.is_known = false,
             Err(e) => {
-                if !breaks_connection(&e) {
+                // A user's new rights are those of a new connection.
+                if !breaks_connection(&e) && !is_denied(&e) {
                     slot.put(session);
                 }
                 return Err(from_sqlx(OPERATION, e));

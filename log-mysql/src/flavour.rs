@@ -43,9 +43,9 @@ impl Flavour {
     /// replicate have different ids.
     pub(crate) const fn server(self) -> &'static str {
         match self {
-            Self::MySql => "CONVERT(@@server_uuid USING utf8mb4)",
+            Self::MySql => "CONVERT(@@global.server_uuid USING utf8mb4)",
             Self::MariaDb => {
-                "CONVERT(CONCAT_WS('/', @@server_id, @@port, @@hostname) USING utf8mb4)"
+                "CONVERT(CONCAT_WS('/', @@global.server_id, @@global.port, @@global.hostname) USING utf8mb4)"
             }
         }
     }

@@ -9,9 +9,10 @@ use crate::{database_name::DatabaseName, flavour::Flavour, rows::encode};
 /// when it has a copy of it.
 ///
 /// It reads no table: at REPEATABLE READ the servers would lock each row that it read until the transaction ends.
-/// `items` goes from text to text, with the escapes that JSON needs.
+/// `items` goes from text to text, with the escapes that JSON needs. The parameter is converted first: where a session has
+/// another character set MariaDB would lose the texts that do not fit into it.
 const INSERT: &str = "INSERT INTO {d}.cache_invalidation_log (nonce, cache, scope, items)
-SELECT e.nonce, e.cache, e.scope, e.items FROM (SELECT ? AS given) AS g, JSON_TABLE(g.given, '$.entries[*]' COLUMNS (
+SELECT e.nonce, e.cache, e.scope, e.items FROM (SELECT CONVERT(? USING utf8mb4) AS given) AS g, JSON_TABLE(g.given, '$.entries[*]' COLUMNS (
     place FOR ORDINALITY,
     nonce BIGINT PATH '$[0]',
     cache VARCHAR(128) CHARACTER SET utf8mb4 PATH '$[1]',

@@ -50,27 +50,27 @@ CREATE TABLE IF NOT EXISTS {d}.cache_invalidation_attached (
 /// For every language, to be called in the transaction of the change; each is one statement, so that no client needs
 /// another delimiter for it. What cannot be invalidated makes a NULL where none may stand, which is an error.
 const PROCEDURES: &str = "DROP PROCEDURE IF EXISTS {d}.cache_invalidation_key;
-CREATE PROCEDURE {d}.cache_invalidation_key(IN cache VARCHAR(128) CHARACTER SET utf8mb4, IN item LONGTEXT CHARACTER SET utf8mb4)
+CREATE PROCEDURE {d}.cache_invalidation_key(IN cache LONGTEXT CHARACTER SET utf8mb4, IN item LONGTEXT CHARACTER SET utf8mb4)
     SQL SECURITY DEFINER MODIFIES SQL DATA
     INSERT INTO {d}.cache_invalidation_log (cache, scope, items)
     VALUES (cache, IF(OCTET_LENGTH(cache) BETWEEN 1 AND 128, 'keys', NULL), IF(item IS NULL, NULL, JSON_ARRAY(item)));
 DROP PROCEDURE IF EXISTS {d}.cache_invalidation_keys;
-CREATE PROCEDURE {d}.cache_invalidation_keys(IN cache VARCHAR(128) CHARACTER SET utf8mb4, IN items LONGTEXT CHARACTER SET utf8mb4)
+CREATE PROCEDURE {d}.cache_invalidation_keys(IN cache LONGTEXT CHARACTER SET utf8mb4, IN items LONGTEXT CHARACTER SET utf8mb4)
     SQL SECURITY DEFINER MODIFIES SQL DATA
     INSERT INTO {d}.cache_invalidation_log (cache, scope, items)
     VALUES (cache, IF(OCTET_LENGTH(cache) BETWEEN 1 AND 128, 'keys', NULL), IF(JSON_TYPE(items) = 'ARRAY', items, NULL));
 DROP PROCEDURE IF EXISTS {d}.cache_invalidation_tag;
-CREATE PROCEDURE {d}.cache_invalidation_tag(IN cache VARCHAR(128) CHARACTER SET utf8mb4, IN item LONGTEXT CHARACTER SET utf8mb4)
+CREATE PROCEDURE {d}.cache_invalidation_tag(IN cache LONGTEXT CHARACTER SET utf8mb4, IN item LONGTEXT CHARACTER SET utf8mb4)
     SQL SECURITY DEFINER MODIFIES SQL DATA
     INSERT INTO {d}.cache_invalidation_log (cache, scope, items)
     VALUES (cache, IF(OCTET_LENGTH(cache) BETWEEN 1 AND 128, 'tags', NULL), IF(item IS NULL, NULL, JSON_ARRAY(item)));
 DROP PROCEDURE IF EXISTS {d}.cache_invalidation_tags;
-CREATE PROCEDURE {d}.cache_invalidation_tags(IN cache VARCHAR(128) CHARACTER SET utf8mb4, IN items LONGTEXT CHARACTER SET utf8mb4)
+CREATE PROCEDURE {d}.cache_invalidation_tags(IN cache LONGTEXT CHARACTER SET utf8mb4, IN items LONGTEXT CHARACTER SET utf8mb4)
     SQL SECURITY DEFINER MODIFIES SQL DATA
     INSERT INTO {d}.cache_invalidation_log (cache, scope, items)
     VALUES (cache, IF(OCTET_LENGTH(cache) BETWEEN 1 AND 128, 'tags', NULL), IF(JSON_TYPE(items) = 'ARRAY', items, NULL));
 DROP PROCEDURE IF EXISTS {d}.cache_invalidation_clear;
-CREATE PROCEDURE {d}.cache_invalidation_clear(IN cache VARCHAR(128) CHARACTER SET utf8mb4)
+CREATE PROCEDURE {d}.cache_invalidation_clear(IN cache LONGTEXT CHARACTER SET utf8mb4)
     SQL SECURITY DEFINER MODIFIES SQL DATA
     INSERT INTO {d}.cache_invalidation_log (cache, scope)
     VALUES (cache, IF(OCTET_LENGTH(cache) BETWEEN 1 AND 128, 'all', NULL));
@@ -178,7 +178,7 @@ fn not_made(database: &DatabaseName, source: sqlx::Error) -> Error {
         OPERATION,
         format!(
             "this user may not make the log's tables: run GRANT CREATE, CREATE ROUTINE, ALTER ROUTINE, INDEX, SELECT, \
-             INSERT, UPDATE, DELETE ON `{}`.* for it; or let an administrator run the SQL that MySqlLog::install_sql and MySqlLog::grant_sql give",
+             INSERT, UPDATE, DELETE ON `{}`.* for it, and connect again; or let an administrator run the SQL that MySqlLog::install_sql and MySqlLog::grant_sql give",
             database.as_str()
         ),
     )

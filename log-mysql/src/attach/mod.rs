@@ -144,20 +144,30 @@ impl MySqlLog {
     /// Takes the triggers away that [`attach`](Self::attach) made; `false` when there were none.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when there is no such table; those of the database.
+    /// [`ErrorKind::Invalid`] for a table that is not there and was never attached; those of the database.
     pub async fn detach(&self, table: &str, cache: &CacheName) -> Result<bool, Error> {
         self.alone("detach", async |session, log| {
-            let table = Table::find(session, log.as_str(), table).await?;
-            let there = existing(session, &table, cache).await?;
-            drop_triggers(session, &table, cache).await?;
-            let forget = format!(
-                "DELETE FROM {} WHERE attached_table = {} AND cache = {}",
-                log.sql("{d}.cache_invalidation_attached"),
-                literal(&table.full_name()),
+            let found = Table::find(session, log.as_str(), table).await;
+            let full_name = match &found {
+                Ok(table) => table.full_name(),
+                Err(_) if table.contains('.') => table.to_owned(),
+                Err(_) => format!("{}.{table}", log.as_str()),
+            };
+            let is_noted = format!(
+                "{} WHERE attached_table = {} AND cache = {}",
+                log.sql("FROM {d}.cache_invalidation_attached"),
+                literal(&full_name),
                 literal(cache.as_str())
             );
-            run(session, "detach", forget).await?;
-            Ok(!there.is_empty())
+            let noted = run(session, "detach", format!("SELECT 1 {is_noted}")).await?;
+            match found {
+                Ok(table) => drop_triggers(session, &table, cache).await?,
+                // It was dropped, and its triggers with it.
+                Err(e) if e.kind == ErrorKind::Invalid && !noted.is_empty() => {}
+                Err(e) => return Err(e),
+            }
+            run(session, "detach", format!("DELETE {is_noted}")).await?;
+            Ok(!noted.is_empty())
         })
         .await
     }
@@ -226,15 +236,12 @@ impl MySqlLog {
                     "another process attaches tables: wait until it has ended, and try again",
                 ));
             }
-            let done = work(&mut session, database).await;
-            run(
-                &mut session,
-                operation,
-                format!("SELECT RELEASE_LOCK({name})"),
-            )
-            .await?;
+            // A connection on which it failed is not used again, and its lock is gone with it.
+            let done = work(&mut session, database).await?;
+            let unlock = format!("SELECT RELEASE_LOCK({name})");
+            run(&mut session, operation, unlock).await?;
             slot.put(session);
-            done
+            Ok(done)
         })
         .await
     }
