@@ -31,30 +31,28 @@ FROM (
     FROM (
         (
             SELECT a.id, a.seq, OCTET_LENGTH(a.items) AS bytes
-            FROM {d}.cache_invalidation_log AS a FORCE INDEX (PRIMARY)
+            FROM {d}.cache_invalidation_log AS a FORCE INDEX (cache_invalidation_seq)
             WHERE a.seq > {seq} ORDER BY a.seq LIMIT {rows}
         ) UNION ALL (
-            SELECT b.id, b.seq, OCTET_LENGTH(b.items) FROM {d}.cache_invalidation_log AS b FORCE INDEX (PRIMARY)
-            WHERE b.seq = 0 AND {ids}
+            SELECT b.id, b.seq, OCTET_LENGTH(b.items) FROM {d}.cache_invalidation_log AS b
+            WHERE {ids} AND b.seq IS NULL
         )
     ) AS o
-    WINDOW place AS (ORDER BY o.seq = 0, o.seq, o.id)
-) AS p STRAIGHT_JOIN {d}.cache_invalidation_log AS r FORCE INDEX (PRIMARY)
-    ON r.seq = p.seq AND r.id = p.id
+    WINDOW place AS (ORDER BY o.seq IS NULL, o.seq, o.id)
+) AS p STRAIGHT_JOIN {d}.cache_invalidation_log AS r ON r.id = p.id
 WHERE p.number = 1 OR p.bytes_before < {bytes}
 ORDER BY p.number;
 ";
 
 /// Committed rows without a number.
 const UNSTAMPED: &str = "SELECT 'unstamped', u.id
-FROM {d}.cache_invalidation_log AS u FORCE INDEX (PRIMARY)
-WHERE u.seq = 0 ORDER BY u.id LIMIT {rows};
+FROM {d}.cache_invalidation_log AS u FORCE INDEX (cache_invalidation_seq)
+WHERE u.seq IS NULL ORDER BY u.id LIMIT {rows};
 ";
 
 /// Those of given ids that have no number.
-const STUCK: &str =
-    "SELECT 'unstamped', u.id FROM {d}.cache_invalidation_log AS u FORCE INDEX (PRIMARY)
-WHERE u.seq = 0 AND {ids} ORDER BY u.id;
+const STUCK: &str = "SELECT 'unstamped', u.id FROM {d}.cache_invalidation_log AS u
+WHERE {ids} AND u.seq IS NULL ORDER BY u.id;
 ";
 
 /// How often a state that has to be settled first is found in one call.
@@ -274,7 +272,7 @@ impl Reading {
             }
             passed += 1;
             let nonce = integer(row, 3);
-            match integer(row, 2).filter(|&seq| seq != 0) {
+            match integer(row, 2) {
                 // Numbers are dense: each has a row, or that was deleted by hand.
                 Some(seq) => {
                     reading.has_hole |= reading.next.seq.checked_add(1) != Some(seq);

@@ -14,23 +14,20 @@ pub(crate) const VERSION: i64 = 1;
 
 const OPERATION: &str = "install";
 
-/// `seq` is the stamp, none while it is 0. It leads the primary key, so that rows without a number stand side by side: while an
-/// old transaction is open the servers keep the marks of rows that moved away since, and passing one is cheap there, where
-/// in another index each would be looked up (100,000 of them cost 8 ms, and 200 to 350). `nonce` hashes 122
+/// `seq` is the stamp. Its index is not unique, since a unique one locks what stands beside a number. `nonce` hashes 122
 /// random bits to 64. `scope` is not checked, so that a newer version can write one that widens here (`P12`). Whoever
 /// finds another server or other tables than `home` says writes a new epoch.
 ///
 /// Each statement ends with a semicolon at the end of a line.
 const TABLES: &str = "CREATE TABLE IF NOT EXISTS {d}.cache_invalidation_log (
-    seq BIGINT NOT NULL DEFAULT 0,
-    id BIGINT NOT NULL AUTO_INCREMENT,
+    id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    seq BIGINT NULL,
     stamped DATETIME(6) NULL,
     nonce BIGINT NOT NULL DEFAULT (CAST(CONV(LEFT(MD5(CONCAT(UUID(), RAND())), 16), 16, -10) AS SIGNED)),
     cache VARCHAR(128) NULL,
     scope VARCHAR(32) NOT NULL,
     items LONGTEXT NOT NULL DEFAULT ('[]'),
-    PRIMARY KEY (seq, id),
-    INDEX cache_invalidation_id (id)
+    INDEX cache_invalidation_seq (seq)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ROW_FORMAT = DYNAMIC;
 CREATE TABLE IF NOT EXISTS {d}.cache_invalidation_meta (
     one TINYINT NOT NULL PRIMARY KEY,

@@ -27,11 +27,11 @@ SELECT 'counter', m.counter FROM {d}.cache_invalidation_meta AS m WHERE m.one = 
 UPDATE (
     SELECT u.id, ROW_NUMBER() OVER (ORDER BY u.id) AS place FROM (
         SELECT v.id FROM {d}.cache_invalidation_log AS v FORCE INDEX (PRIMARY)
-        WHERE v.seq = 0 AND {ids} FOR UPDATE SKIP LOCKED
+        WHERE {ids} AND v.seq IS NULL FOR UPDATE SKIP LOCKED
     ) AS u
 ) AS n STRAIGHT_JOIN {d}.cache_invalidation_meta AS m STRAIGHT_JOIN {d}.cache_invalidation_log AS l FORCE INDEX (PRIMARY)
 SET l.seq = m.counter + n.place, l.stamped = UTC_TIMESTAMP(6)
-WHERE m.one = 1 AND l.seq = 0 AND l.id = n.id;
+WHERE m.one = 1 AND l.id = n.id;
 UPDATE {d}.cache_invalidation_meta SET counter = counter + ROW_COUNT() WHERE one = 1;
 COMMIT";
 

@@ -20,7 +20,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 const HOUR: Duration = Duration::from_secs(3_600);
 
 const LATER: &str =
-    "UPDATE cache_invalidation_log SET stamped = stamped - INTERVAL 2 HOUR WHERE seq > 0";
+    "UPDATE cache_invalidation_log SET stamped = stamped - INTERVAL 2 HOUR WHERE seq IS NOT NULL";
 
 /// P13: what a transaction appended that was open for longer than the retention is kept for the retention, and read
 /// by who has read all else.
