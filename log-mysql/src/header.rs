@@ -21,8 +21,8 @@ const HEADER: &str = "SELECT 'header', m.version, m.epoch, m.home, m.counter, m.
     (SELECT w.nonce FROM {d}.cache_invalidation_log AS w WHERE w.seq = {witness} LIMIT 1),
     n.seq, n.nonce
 FROM {d}.cache_invalidation_meta AS m LEFT JOIN (
-    SELECT h.seq, h.nonce FROM {d}.cache_invalidation_log AS h FORCE INDEX (cache_invalidation_seq)
-    WHERE h.seq IS NOT NULL ORDER BY h.seq DESC LIMIT 1
+    SELECT h.seq, h.nonce FROM {d}.cache_invalidation_log AS h FORCE INDEX (PRIMARY)
+    WHERE h.seq > 0 ORDER BY h.seq DESC LIMIT 1
 ) AS n ON TRUE
 WHERE m.one = 1;
 ";

@@ -31,7 +31,7 @@ UPDATE (
     SELECT r.seq, r.nonce FROM (
         SELECT c.seq, c.nonce, SUM(c.is_young) OVER (ORDER BY c.seq) AS younger FROM (
             SELECT o.seq, o.nonce, {young} AS is_young
-            FROM {d}.cache_invalidation_log AS o FORCE INDEX (cache_invalidation_seq)
+            FROM {d}.cache_invalidation_log AS o FORCE INDEX (PRIMARY)
             WHERE o.seq > {floor} AND o.seq < {counter} ORDER BY o.seq LIMIT {chunk}
         ) AS c
     ) AS r WHERE r.younger = 0 ORDER BY r.seq DESC LIMIT 1

@@ -14,7 +14,7 @@ use crate::{
     error::from_sqlx,
     header::{self, Found, Header, foreign_tables, no_meta, settle},
     rows::Columns,
-    stamp::{BATCH, MOST_AHEAD, any_of, nobody_stamps, stamp},
+    stamp::{BATCH, MOST_AHEAD, Unstamped, any_of, nobody_stamps, stamp},
 };
 
 /// All statements of one message share the view that the first of them makes.
@@ -26,33 +26,36 @@ const BEGIN: &str =
 const ROWS: &str = "SELECT 'row', r.id, r.seq, r.nonce, r.cache, r.scope,
     CASE WHEN OCTET_LENGTH(r.items) <= 16777216 THEN r.items END, p.fetched
 FROM (
-    SELECT o.id, o.seq, COUNT(*) OVER () AS fetched, ROW_NUMBER() OVER place AS number,
+    SELECT o.seq, o.slot, o.id, COUNT(*) OVER () AS fetched, ROW_NUMBER() OVER place AS number,
         SUM(o.bytes) OVER place - o.bytes AS bytes_before
     FROM (
         (
-            SELECT a.id, a.seq, OCTET_LENGTH(a.items) AS bytes
-            FROM {d}.cache_invalidation_log AS a FORCE INDEX (cache_invalidation_seq)
+            SELECT a.seq, a.slot, a.id, OCTET_LENGTH(a.items) AS bytes
+            FROM {d}.cache_invalidation_log AS a FORCE INDEX (PRIMARY)
             WHERE a.seq > {seq} ORDER BY a.seq LIMIT {rows}
         ) UNION ALL (
-            SELECT b.id, b.seq, OCTET_LENGTH(b.items) FROM {d}.cache_invalidation_log AS b
-            WHERE {ids} AND b.seq IS NULL
+            SELECT b.seq, b.slot, b.id, OCTET_LENGTH(b.items) FROM {d}.cache_invalidation_log AS b FORCE INDEX (PRIMARY)
+            WHERE b.seq = 0 AND {unstamped}
         )
     ) AS o
-    WINDOW place AS (ORDER BY o.seq IS NULL, o.seq, o.id)
-) AS p STRAIGHT_JOIN {d}.cache_invalidation_log AS r ON r.id = p.id
+    WINDOW place AS (ORDER BY o.seq = 0, o.seq, o.id)
+) AS p STRAIGHT_JOIN {d}.cache_invalidation_log AS r FORCE INDEX (PRIMARY)
+    ON r.seq = p.seq AND r.slot = p.slot AND r.id = p.id
 WHERE p.number = 1 OR p.bytes_before < {bytes}
 ORDER BY p.number;
 ";
 
-/// Committed rows without a number.
-const UNSTAMPED: &str = "SELECT 'unstamped', u.id
-FROM {d}.cache_invalidation_log AS u FORCE INDEX (cache_invalidation_seq)
-WHERE u.seq IS NULL ORDER BY u.id LIMIT {rows};
+/// Committed rows without a number. In the order of the key, so that the first of very many are found at once; more than
+/// fit are so stamped in the order of each connection, not of each node.
+const UNSTAMPED: &str = "SELECT 'unstamped', u.slot, u.id
+FROM {d}.cache_invalidation_log AS u FORCE INDEX (PRIMARY)
+WHERE u.seq = 0 AND u.id > 0 LIMIT {rows};
 ";
 
-/// Those of given ids that have no number.
-const STUCK: &str = "SELECT 'unstamped', u.id FROM {d}.cache_invalidation_log AS u
-WHERE {ids} AND u.seq IS NULL ORDER BY u.id;
+/// Those of given rows that have no number.
+const STUCK: &str =
+    "SELECT 'unstamped', u.slot, u.id FROM {d}.cache_invalidation_log AS u FORCE INDEX (PRIMARY)
+WHERE u.seq = 0 AND {unstamped};
 ";
 
 /// How often a state that has to be settled first is found in one call.
@@ -75,7 +78,7 @@ pub(crate) async fn page(
     let witness = mark.witness.map(|witness| witness.seq);
     let limit = request.max_entries.max(1);
     let known = mark.ahead.len();
-    let rows = |ids: &[i64]| {
+    let rows = |unstamped: &[Unstamped]| {
         database
             .sql(ROWS)
             .replace("{seq}", &mark.seq.to_string())
@@ -83,7 +86,7 @@ pub(crate) async fn page(
                 "{rows}",
                 &(limit.saturating_add(1 + known)).min(1 << 40).to_string(),
             )
-            .replace("{ids}", &any_of("b.id", ids))
+            .replace("{unstamped}", &any_of("b", unstamped))
             .replace("{bytes}", &request.max_bytes.to_string())
     };
     let fetch = BATCH + known;
@@ -95,10 +98,10 @@ pub(crate) async fn page(
     if let Some(reason) = header.gap(&mark) {
         return expired(session, database, request, reason).await;
     }
-    let mut unstamped = ids(&found);
+    let mut unstamped = unstamped_of(&found);
     let is_all = unstamped.len() <= fetch;
     let reading = Reading::of(&header, &mark, limit, &found)?;
-    if reading.is_cut || (is_all && unstamped.iter().all(|id| mark.ahead.contains(id))) {
+    if reading.is_cut || (is_all && unstamped.iter().all(|row| mark.ahead.contains(&row.id))) {
         if !reading.is_cut && is_all && !reading.accounts_for(&mark, &unstamped) {
             return expired(session, database, request, GapReason::EntriesLost).await;
         }
@@ -140,7 +143,7 @@ pub(crate) async fn head(
             .sql(UNSTAMPED)
             .replace("{rows}", &(MOST_AHEAD + 1).to_string());
         let (header, found) = ask(operation, session, database, None, &unstamped).await?;
-        let mut unstamped = ids(&found);
+        let mut unstamped = unstamped_of(&found);
         if unstamped.is_empty() {
             return Ok((header.mark().to_cursor(), header));
         }
@@ -149,12 +152,12 @@ pub(crate) async fn head(
         stamp(operation, session, database, &unstamped).await?;
         let stuck = database
             .sql(STUCK)
-            .replace("{ids}", &any_of("u.id", &unstamped));
+            .replace("{unstamped}", &any_of("u", &unstamped));
         let (header, found) = ask(operation, session, database, None, &stuck).await?;
-        let stuck = ids(&found);
+        let stuck = unstamped_of(&found);
         if is_all {
             let mut mark = header.mark();
-            mark.ahead = stuck;
+            mark.ahead = stuck.iter().map(|row| row.id).collect();
             return Ok((mark.to_cursor(), header));
         }
         if stuck.len() == MOST_AHEAD {
@@ -227,9 +230,15 @@ async fn ask(
     ))
 }
 
-fn ids(rows: &[MySqlRow]) -> Vec<i64> {
+fn unstamped_of(rows: &[MySqlRow]) -> Vec<Unstamped> {
     let unstamped = rows.iter().filter(|row| text(row, 0) == Some("unstamped"));
-    unstamped.filter_map(|row| integer(row, 1)).collect()
+    let row = |row| {
+        Some(Unstamped {
+            slot: integer(row, 1)?,
+            id: integer(row, 2)?,
+        })
+    };
+    unstamped.filter_map(row).collect()
 }
 
 /// What one look returns.
@@ -272,7 +281,7 @@ impl Reading {
             }
             passed += 1;
             let nonce = integer(row, 3);
-            match integer(row, 2) {
+            match integer(row, 2).filter(|&seq| seq != 0) {
                 // Numbers are dense: each has a row, or that was deleted by hand.
                 Some(seq) => {
                     reading.has_hole |= reading.next.seq.checked_add(1) != Some(seq);
@@ -301,8 +310,9 @@ impl Reading {
     }
 
     /// Whether each row that was read before it had a number has one now, or still none.
-    fn accounts_for(&self, mark: &Mark, unstamped: &[i64]) -> bool {
-        let is_there = |id: &i64| self.met.contains(id) || unstamped.contains(id);
+    fn accounts_for(&self, mark: &Mark, unstamped: &[Unstamped]) -> bool {
+        let is_there =
+            |id: &i64| self.met.contains(id) || unstamped.iter().any(|row| row.id == *id);
         mark.ahead.iter().all(is_there)
     }
 

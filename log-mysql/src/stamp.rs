@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// How many rows are stamped in one message.
-pub(crate) const BATCH: usize = 1_000;
+pub(crate) const BATCH: usize = 2_000;
 
 /// Neither the counter's lock is waited for, which another reader holds, nor a row's: what cannot be stamped now is
 /// stamped by the next who reads. READ COMMITTED, because at the servers' default level the locks on an index also keep
@@ -25,24 +25,31 @@ const STAMP: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
 START TRANSACTION READ WRITE;
 SELECT 'counter', m.counter FROM {d}.cache_invalidation_meta AS m WHERE m.one = 1 FOR UPDATE NOWAIT;
 UPDATE (
-    SELECT u.id, ROW_NUMBER() OVER (ORDER BY u.id) AS place FROM (
-        SELECT v.id FROM {d}.cache_invalidation_log AS v FORCE INDEX (PRIMARY)
-        WHERE {ids} AND v.seq IS NULL FOR UPDATE SKIP LOCKED
+    SELECT u.slot, u.id, ROW_NUMBER() OVER (ORDER BY u.id) AS place FROM (
+        SELECT v.slot, v.id FROM {d}.cache_invalidation_log AS v FORCE INDEX (PRIMARY)
+        WHERE v.seq = 0 AND {rows} FOR UPDATE SKIP LOCKED
     ) AS u
 ) AS n STRAIGHT_JOIN {d}.cache_invalidation_meta AS m STRAIGHT_JOIN {d}.cache_invalidation_log AS l FORCE INDEX (PRIMARY)
 SET l.seq = m.counter + n.place, l.stamped = UTC_TIMESTAMP(6)
-WHERE m.one = 1 AND l.id = n.id;
+WHERE m.one = 1 AND l.seq = 0 AND l.slot = n.slot AND l.id = n.id;
 UPDATE {d}.cache_invalidation_meta SET counter = counter + ROW_COUNT() WHERE one = 1;
 COMMIT";
 
-/// Stamps those of `ids`, which are ascending, that can be stamped now. A user who may not leaves it to others.
+/// A row without a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Unstamped {
+    pub(crate) slot: i64,
+    pub(crate) id: i64,
+}
+
+/// Stamps those of `rows` that can be stamped now. A user who may not leaves it to others.
 pub(crate) async fn stamp(
     operation: &'static str,
     session: &mut Session,
     database: &DatabaseName,
-    ids: &[i64],
+    rows: &[Unstamped],
 ) -> Result<(), Error> {
-    let sql = database.sql(STAMP).replace("{ids}", &any_of("v.id", ids));
+    let sql = database.sql(STAMP).replace("{rows}", &any_of("v", rows));
     let done = session
         .transact(sql)
         .await
@@ -72,10 +79,27 @@ pub(crate) fn nobody_stamps(operation: &'static str) -> Error {
     )
 }
 
-/// SQL for whether a column holds one of `ids`, which are ascending: bulk changes make long runs of them.
-pub(crate) fn any_of(column: &str, ids: &[i64]) -> String {
+/// SQL for whether a row of a table is one of `rows`, as ranges of the primary key behind its first column.
+pub(crate) fn any_of(table: &str, rows: &[Unstamped]) -> String {
+    let mut rows = rows.to_vec();
+    rows.sort_unstable();
+    let slots: Vec<_> = rows
+        .chunk_by(|one, other| one.slot == other.slot)
+        .map(|rows| {
+            let ids = ranges(table, rows.iter().map(|row| row.id));
+            format!("({table}.slot = {} AND {ids})", rows[0].slot)
+        })
+        .collect();
+    if slots.is_empty() {
+        return "FALSE".into();
+    }
+    format!("({})", slots.join(" OR "))
+}
+
+/// `ids` are ascending; bulk changes make long runs of them.
+fn ranges(table: &str, ids: impl Iterator<Item = i64>) -> String {
     let mut runs: Vec<(i64, i64)> = Vec::new();
-    for &id in ids {
+    for id in ids {
         match runs.last_mut() {
             Some((_, last)) if last.checked_add(1) == Some(id) => *last = id,
             _ => runs.push((id, id)),
@@ -89,13 +113,10 @@ pub(crate) fn any_of(column: &str, ids: &[i64]) -> String {
     let mut terms: Vec<_> = runs
         .iter()
         .filter(|(first, last)| first != last)
-        .map(|(first, last)| format!("{column} BETWEEN {first} AND {last}"))
+        .map(|(first, last)| format!("{table}.id BETWEEN {first} AND {last}"))
         .collect();
     if !alone.is_empty() {
-        terms.push(format!("{column} IN ({})", alone.join(", ")));
-    }
-    if terms.is_empty() {
-        return "FALSE".into();
+        terms.push(format!("{table}.id IN ({})", alone.join(", ")));
     }
     format!("({})", terms.join(" OR "))
 }
@@ -104,15 +125,25 @@ pub(crate) fn any_of(column: &str, ids: &[i64]) -> String {
 mod tests {
     use super::*;
 
-    /// Exactly the ids, however they lie.
+    /// Exactly the rows, however they lie.
     #[test]
     fn runs_of_ids_are_written_as_such() {
-        assert_eq!(any_of("a", &[]), "FALSE");
-        assert_eq!(any_of("a", &[7]), "(a IN (7))");
+        let of = |rows: &[(i64, i64)]| {
+            let rows: Vec<_> = rows
+                .iter()
+                .map(|&(slot, id)| Unstamped { slot, id })
+                .collect();
+            any_of("a", &rows)
+        };
+        assert_eq!(of(&[]), "FALSE");
+        assert_eq!(of(&[(3, 7)]), "((a.slot = 3 AND (a.id IN (7))))");
         assert_eq!(
-            any_of("a", &[1, 2, 3, 5, 9, 10]),
-            "(a BETWEEN 1 AND 3 OR a BETWEEN 9 AND 10 OR a IN (5))"
+            of(&[(1, 1), (1, 2), (1, 3), (1, 5), (1, 9), (1, 10)]),
+            "((a.slot = 1 AND (a.id BETWEEN 1 AND 3 OR a.id BETWEEN 9 AND 10 OR a.id IN (5))))"
         );
-        assert_eq!(any_of("a", &[i64::MAX]), format!("(a IN ({}))", i64::MAX));
+        assert_eq!(
+            of(&[(2, 4), (1, 3)]),
+            "((a.slot = 1 AND (a.id IN (3))) OR (a.slot = 2 AND (a.id IN (4))))"
+        );
     }
 }

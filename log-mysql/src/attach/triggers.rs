@@ -68,8 +68,6 @@ impl Trigger {
     }
 }
 
-/// Single inserts of values: an `INSERT … SELECT` would hold the log's counter of ids until the end of the statement that
-/// changes the table, and every other append with it.
 fn body(log: &DatabaseName, rule: &Rule<'_>, rows: &[&str]) -> String {
     let into = log.sql("INSERT INTO {d}.cache_invalidation_log (cache, scope, items) VALUES");
     let cache = literal(rule.cache.as_str());

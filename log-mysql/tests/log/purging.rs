@@ -20,7 +20,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 const HOUR: Duration = Duration::from_secs(3_600);
 
 const LATER: &str =
-    "UPDATE cache_invalidation_log SET stamped = stamped - INTERVAL 2 HOUR WHERE seq IS NOT NULL";
+    "UPDATE cache_invalidation_log SET stamped = stamped - INTERVAL 2 HOUR WHERE seq > 0";
 
 /// P13: what a transaction appended that was open for longer than the retention is kept for the retention, and read
 /// by who has read all else.
@@ -70,7 +70,7 @@ async fn p13_purges_at_once(server: &Server) {
     let last = log.purge(Duration::ZERO).await.unwrap().entries;
     assert_eq!(total + last, 2_499);
     let mut admin = connect(&url).await;
-    let left = "SELECT COUNT(*) FROM cache_invalidation_log";
+    let left = "SELECT COUNT(*) FROM cache_invalidation_log WHERE id > 0";
     assert_eq!(value::<i64>(&mut admin, left).await, 1);
 }
 
