@@ -66,7 +66,7 @@ pub(super) fn parse(log: &Table<'_>, table: &Table<'_>) -> Option<PostgresConfig
 }
 
 /// Behind the user's name, or among the driver's options.
-fn holds_password(url: &str) -> bool {
+pub(super) fn holds_password(url: &str) -> bool {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let (address, options) = rest.split_once('?').unwrap_or((rest, ""));
     let user = address.rsplit_once('@').map_or("", |(user, _)| user);
@@ -74,7 +74,7 @@ fn holds_password(url: &str) -> bool {
 }
 
 /// From a variable or a file, never from the text of the configuration, which is copied, committed and shown.
-fn password(table: &Table<'_>) -> Option<Secret> {
+pub(super) fn password(table: &Table<'_>) -> Option<Secret> {
     let (key, file_key) = ("password", "password_file");
     if table.has(key) && table.has(file_key) {
         table.refuse(file_key, "password is given too: take one of them out");

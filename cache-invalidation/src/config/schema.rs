@@ -43,6 +43,7 @@ pub(super) const LOG: Section = Section {
         "backlog_pages",
         "sqlite",
         "postgres",
+        "mysql",
     ],
 };
 
@@ -54,6 +55,11 @@ pub(super) const SQLITE: Section = Section {
 pub(super) const POSTGRES: Section = Section {
     path: "log.postgres",
     keys: &["schema", "pooling", "password", "password_file"],
+};
+
+pub(super) const MYSQL: Section = Section {
+    path: "log.mysql",
+    keys: &["database", "password", "password_file"],
 };
 
 pub(super) const TRANSPORT: Section = Section {
@@ -101,8 +107,8 @@ pub(super) const CACHE: Section = Section {
     ],
 };
 
-const SECTIONS: [&Section; 8] = [
-    &TOP, &NODE, &LOG, &SQLITE, &POSTGRES, &TRANSPORT, &HTTP, &CACHE,
+const SECTIONS: [&Section; 9] = [
+    &TOP, &NODE, &LOG, &SQLITE, &POSTGRES, &MYSQL, &TRANSPORT, &HTTP, &CACHE,
 ];
 
 /// The table that `key` belongs to, for who wrote it into another.
@@ -123,17 +129,12 @@ pub(super) struct Absent {
     pub(super) transport: Option<&'static str>,
 }
 
-pub(super) const ABSENT: [Absent; 5] = [
+pub(super) const ABSENT: [Absent; 4] = [
     Absent {
         name: "Postgres",
         // The log it has.
         schemes: &[],
         transport: Some("postgres"),
-    },
-    Absent {
-        name: "MySQL",
-        schemes: &["mysql", "mariadb"],
-        transport: None,
     },
     Absent {
         name: "Redis",
