@@ -19,6 +19,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         on_shared!(one_database_is_one_log),
         on_shared!(before_install_it_says_so),
         on_own!(a_server_of_several_primaries_is_refused),
+        on_own!(a_binary_log_of_statements_is_refused),
     ]
 }
 
@@ -222,4 +223,19 @@ async fn a_server_of_several_primaries_is_refused(server: &Server) {
     }
     let e = builder(&url).connect().await.unwrap_err();
     assert_eq!(e.kind, ErrorKind::Incompatible, "{e}");
+}
+
+/// Contract: a server that logs statements is told apart from a broken one, since it lets nobody stamp.
+async fn a_binary_log_of_statements_is_refused(server: &Server) {
+    let (log, url, head) = scene(server).await;
+    let mut admin = connect(&url).await;
+    run(&mut admin, "SET GLOBAL binlog_format = 'STATEMENT'").await;
+    log.append(&[key("1")]).await.unwrap();
+    let log = builder(&url).connect().await.unwrap();
+    let e = log
+        .read(ReadRequest::new(&head, start(1)))
+        .await
+        .unwrap_err();
+    assert_eq!(e.kind, ErrorKind::Incompatible, "{e}");
+    assert!(e.message.contains("binlog_format"), "{e}");
 }
