@@ -27,8 +27,8 @@
 //! stamped, so that nobody meets an entry before the change that it stands for.
 //!
 //! Neither side locks what the other needs: an append reads no table, stamping and purging run at READ COMMITTED on single
-//! rows, and each connection inserts in a place of its own, so that a transaction which rolls back to a savepoint, and then
-//! keeps the lock that these servers leave there at REPEATABLE READ, holds no other up.
+//! rows whose transactions have ended, and each connection inserts in a place of its own, so that the lock which these
+//! servers may leave there after a rollback to a savepoint holds no other up.
 //!
 //! A row counts as old enough to be purged from when it was stamped, however long its transaction was open.
 //!

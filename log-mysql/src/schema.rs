@@ -18,8 +18,9 @@ const OPERATION: &str = "install";
 /// an old transaction is open the servers keep the marks of rows that moved away since, and passing one is cheap there,
 /// where in another index each would be looked up (100,000 of them cost a poll 8 ms, and 200 to 350).
 ///
-/// A transaction that rolls back to a savepoint locks, at REPEATABLE READ and until it ends, the gap that its row leaves.
-/// At the end of a table that is where everybody inserts. Here each connection inserts in a slot of its own, between
+/// A row of an open transaction that somebody has looked at with a lock leaves, when that transaction goes back to a
+/// savepoint at REPEATABLE READ, a lock on the gap where it stood until the transaction ends. At the end of a table that is
+/// where everybody inserts. Here each connection inserts in a slot of its own, between
 /// rows of `id` 0 that never move. And ids are not counted by AUTO_INCREMENT, whose lock of the table makes deadlocks of
 /// such waits.
 /// `nonce` hashes 122
@@ -90,8 +91,13 @@ CREATE PROCEDURE {d}.cache_invalidation_everything()
 ";
 
 /// The rows between the slots, then that of `cache_invalidation_meta`: where it is there is everything. Its `home` is nobody's.
-const META: &str =
-    "INSERT IGNORE INTO {d}.cache_invalidation_meta (one, version, epoch, home, counter, floor)
+const META: &str = "INSERT IGNORE INTO {d}.cache_invalidation_log (seq, slot, id, scope)
+    SELECT 0, a.n + 4 * b.n + 16 * c.n + 64 * d.n, 0, 'none'
+    FROM (SELECT 0 AS n UNION SELECT 1 UNION SELECT 2 UNION SELECT 3) AS a,
+        (SELECT 0 AS n UNION SELECT 1 UNION SELECT 2 UNION SELECT 3) AS b,
+        (SELECT 0 AS n UNION SELECT 1 UNION SELECT 2 UNION SELECT 3) AS c,
+        (SELECT 0 AS n UNION SELECT 1 UNION SELECT 2 UNION SELECT 3) AS d;
+INSERT IGNORE INTO {d}.cache_invalidation_meta (one, version, epoch, home, counter, floor)
     VALUES (1, 1, MD5(CONCAT(UUID(), RAND())), '', 0, 0);
 ";
 

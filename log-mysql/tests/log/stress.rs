@@ -63,7 +63,6 @@ async fn p1_no_row_is_missed_and_none_comes_twice(server: &Server) {
         "the scene is too calm: who reads by ids missed nothing of {}",
         committed.len()
     );
-    println!("{} rows; who reads by ids missed {missed}", committed.len());
 }
 
 async fn write(log: Arc<MySqlLog>, url: String, seed: u64, end: Instant) -> Vec<Nonce> {
