@@ -38,10 +38,10 @@ UPDATE (
 ) AS f STRAIGHT_JOIN {d}.cache_invalidation_meta AS m
 SET m.floor = f.seq, m.floor_nonce = f.nonce
 WHERE m.one = 1 AND m.floor = {floor} AND m.epoch = '{epoch}';
-SELECT 'floor', m.floor FROM {d}.cache_invalidation_meta AS m WHERE m.one = 1;
 DELETE FROM {d}.cache_invalidation_log WHERE seq > {floor} AND seq <= (
     SELECT f.floor FROM (SELECT m.floor FROM {d}.cache_invalidation_meta AS m WHERE m.one = 1) AS f
 );
+SELECT 'deleted', ROW_COUNT();
 COMMIT";
 
 pub(crate) async fn purge(shared: &Shared, retention: Duration) -> Result<Purged, Error> {
@@ -79,10 +79,8 @@ async fn chunk(shared: &Shared, session: &mut Session, retention: Duration) -> R
         .replace("{chunk}", &CHUNK.to_string());
     let rows = session.transact(sql).await.and_then(|done| done);
     let rows = rows.map_err(|e| from_sqlx(OPERATION, e))?;
-    let row = rows.iter().find(|row| text(row, 0) == Some("floor"));
-    let floor = row.and_then(|row| integer(row, 1)).unwrap_or(header.floor);
-    // Numbers are dense.
-    Ok((floor - header.floor).max(0))
+    let row = rows.iter().find(|row| text(row, 0) == Some("deleted"));
+    Ok(row.and_then(|row| integer(row, 1)).unwrap_or(0).max(0))
 }
 
 /// SQL for whether a row is younger than `retention`.
