@@ -353,7 +353,8 @@ impl Transaction {
 #[async_trait]
 impl BusinessTransaction for Transaction {
     async fn write_row(&mut self, key: &str, value: &str) -> Result<(), Error> {
-        let write = "INSERT INTO business VALUES (?, ?) ON DUPLICATE KEY UPDATE value = VALUES(value)";
+        let write =
+            "INSERT INTO business VALUES (?, ?) ON DUPLICATE KEY UPDATE value = VALUES(value)";
         sqlx::query(write)
             .bind(key)
             .bind(value)
