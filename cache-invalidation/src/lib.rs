@@ -82,12 +82,13 @@
 //! - **no log**, or one log for each of several hosts (an SQLite file is shared by one host): then TTLs alone bound staleness.
 //!
 //! # Features
-//! All but `postgres` are on by default; `config` refuses a backend that is not compiled in, and names the feature.
+//! All but `postgres` and `mysql` are on by default; `config` refuses a backend that is not compiled in, and names the feature.
 //!
 //! | feature | gives |
 //! | --- | --- |
 //! | `sqlite` | [`sqlite`]: a log that the processes of one host share, joins your transactions, and has triggers |
 //! | `postgres` | [`postgres`]: a log in a PostgreSQL database for any number of hosts, joins your transactions, and has triggers; frames by LISTEN and NOTIFY |
+//! | `mysql` | [`mysql`]: a log in a database of MySQL or MariaDB for any number of hosts, joins your transactions, and has triggers |
 //! | `http` | [`http`]: authenticated HTTP fan-out, without a broker |
 //! | `derive` | `#[derive(CacheKey)]` for types of your own |
 //!
@@ -95,7 +96,12 @@
 //! [`InvalidationLog`] and [`CacheInvalidationTransport`], for backends of your own.
 // The page names all backends, also those that are not compiled in.
 #![cfg_attr(
-    not(all(feature = "sqlite", feature = "postgres", feature = "http")),
+    not(all(
+        feature = "sqlite",
+        feature = "postgres",
+        feature = "mysql",
+        feature = "http"
+    )),
     allow(rustdoc::broken_intra_doc_links)
 )]
 
@@ -104,6 +110,9 @@ pub mod config;
 pub use invalidation_core::*;
 #[cfg(feature = "derive")]
 pub use invalidation_derive::CacheKey;
+#[cfg(feature = "mysql")]
+#[doc(inline)]
+pub use invalidation_log_mysql as mysql;
 #[cfg(feature = "sqlite")]
 #[doc(inline)]
 pub use invalidation_log_sqlite as sqlite;

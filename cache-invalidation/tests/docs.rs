@@ -14,6 +14,7 @@ fn p19_every_metric_is_documented() {
     let mut made = BTreeSet::new();
     for part in [
         "invalidation-core",
+        "log-mysql",
         "log-sqlite",
         "transport-http",
         "transport-pg",

@@ -249,6 +249,18 @@ async fn an_insecure_link_is_warned_about_once() {
 }
 
 /// A server that is not there is told at once; with `start_in_bypass` later.
+#[cfg(feature = "mysql")]
+#[tokio::test]
+async fn a_mysql_that_is_not_there() {
+    let toml = "cluster = 'billing'\n[log]\nurl = 'mysql://app@127.0.0.1:1/x'";
+    let e = Config::parse_str(toml).unwrap().node().await.unwrap_err();
+    assert_eq!(e.kind, cache_invalidation::ErrorKind::Unavailable, "{e}");
+    let toml = format!("{toml}\nstart_in_bypass = true");
+    let later = Config::parse_str(&toml).unwrap().node().await;
+    assert!(later.is_ok(), "{later:?}");
+}
+
+/// A server that is not there is told at once; with `start_in_bypass` later.
 #[cfg(feature = "postgres")]
 #[tokio::test]
 async fn a_postgres_that_is_not_there() {

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use super::{
+    mysql,
+    mysql::MySqlConfig,
     nearest, postgres,
     postgres::PostgresConfig,
     schema::{self, ABSENT},
@@ -17,6 +19,8 @@ pub enum LogChoice {
     Sqlite(SqliteConfig),
     /// `postgres://…`, with what `[log.postgres]` says. For any number of hosts.
     Postgres(PostgresConfig),
+    /// `mysql://…`, with what `[log.mysql]` says. For any number of hosts.
+    MySql(MySqlConfig),
     /// `memory:`: a log within this process, for one node alone, so that `max_staleness` means something in
     /// development and in tests. Refused beside a transport.
     Memory,
@@ -44,19 +48,22 @@ pub struct SqliteConfig {
 enum Scheme {
     Sqlite,
     Postgres,
+    MySql,
     Memory,
     None,
 }
 
-const SCHEMES: [(&str, Scheme); 5] = [
+const SCHEMES: [(&str, Scheme); 7] = [
     ("sqlite", Scheme::Sqlite),
     ("postgres", Scheme::Postgres),
     ("postgresql", Scheme::Postgres),
+    ("mysql", Scheme::MySql),
+    ("mariadb", Scheme::MySql),
     ("memory", Scheme::Memory),
     ("none", Scheme::None),
 ];
 
-const CHOICES: &str = "`postgres://USER@HOST/DATABASE` for any number of hosts, `sqlite:PATH` for the processes of one \
+const CHOICES: &str = "`postgres://USER@HOST/DATABASE` or `mysql://USER@HOST/DATABASE` for any number of hosts, `sqlite:PATH` for the processes of one \
      host, `memory:` for a single node, or `none:` to bound staleness by TTLs alone";
 
 pub(super) fn parse(log: &Table<'_>, has_transport: bool) -> Option<LogChoice> {
@@ -75,6 +82,10 @@ pub(super) fn parse(log: &Table<'_>, has_transport: bool) -> Option<LogChoice> {
     }
     if !matches!(scheme, Scheme::Postgres) && postgres.is_some() {
         log.refuse("postgres", "is for a log whose url begins with `postgres:`");
+    }
+    let mysql = log.table("mysql", Some(&schema::MYSQL));
+    if !matches!(scheme, Scheme::MySql) && mysql.is_some() {
+        log.refuse("mysql", "is for a log whose url begins with `mysql:`");
     }
     if matches!(scheme, Scheme::Memory | Scheme::None) && !rest.is_empty() {
         log.refuse(
@@ -97,6 +108,10 @@ pub(super) fn parse(log: &Table<'_>, has_transport: bool) -> Option<LogChoice> {
             let table =
                 postgres.unwrap_or_else(|| log.table_or_empty("postgres", Some(&schema::POSTGRES)));
             postgres::parse(log, &table).map(LogChoice::Postgres)
+        }
+        Scheme::MySql => {
+            let table = mysql.unwrap_or_else(|| log.table_or_empty("mysql", Some(&schema::MYSQL)));
+            mysql::parse(log, &table).map(LogChoice::MySql)
         }
         Scheme::Sqlite => {
             let path = log.parsed("url", |_| path(&rest))?;
@@ -135,6 +150,11 @@ fn split(url: &str) -> Result<(Scheme, &str), String> {
         if matches!(known, Scheme::Postgres) && !cfg!(feature = "postgres") {
             return Err(
                 "the Postgres log is not compiled in: enable the cargo feature `postgres`".into(),
+            );
+        }
+        if matches!(known, Scheme::MySql) && !cfg!(feature = "mysql") {
+            return Err(
+                "the MySQL log is not compiled in: enable the cargo feature `mysql`".into(),
             );
         }
         return Ok((*known, rest));

@@ -32,6 +32,7 @@ mod caches;
 mod error;
 mod http;
 mod log;
+mod mysql;
 mod nearest;
 mod node;
 mod peer;
@@ -59,6 +60,7 @@ pub use self::{
     error::{ConfigError, Problem},
     http::HttpConfig,
     log::{LogChoice, SqliteConfig},
+    mysql::MySqlConfig,
     peer::Peer,
     postgres::{PoolingChoice, PostgresConfig},
     postgres_transport::PostgresTransportConfig,

@@ -82,7 +82,7 @@ pub(super) fn url<'t>(at: &'t Table<'_>, table: &Table<'_>) -> Option<&'t str> {
 }
 
 /// Behind the user's name, or among the driver's options.
-fn holds_password(url: &str) -> bool {
+pub(super) fn holds_password(url: &str) -> bool {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let (address, options) = rest.split_once('?').unwrap_or((rest, ""));
     let user = address.rsplit_once('@').map_or("", |(user, _)| user);

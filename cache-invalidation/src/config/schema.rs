@@ -43,6 +43,7 @@ pub(super) const LOG: Section = Section {
         "backlog_pages",
         "sqlite",
         "postgres",
+        "mysql",
     ],
 };
 
@@ -60,6 +61,11 @@ pub(super) const POSTGRES: Section = Section {
         "password_file",
         "insecure_tls",
     ],
+};
+
+pub(super) const MYSQL: Section = Section {
+    path: "log.mysql",
+    keys: &["database", "password", "password_file"],
 };
 
 pub(super) const TRANSPORT: Section = Section {
@@ -122,12 +128,13 @@ pub(super) const CACHE: Section = Section {
     ],
 };
 
-const SECTIONS: [&Section; 9] = [
+const SECTIONS: [&Section; 10] = [
     &TOP,
     &NODE,
     &LOG,
     &SQLITE,
     &POSTGRES,
+    &MYSQL,
     &TRANSPORT,
     &HTTP,
     &POSTGRES_TRANSPORT,
@@ -152,12 +159,7 @@ pub(super) struct Absent {
     pub(super) transport: Option<&'static str>,
 }
 
-pub(super) const ABSENT: [Absent; 4] = [
-    Absent {
-        name: "MySQL",
-        schemes: &["mysql", "mariadb"],
-        transport: None,
-    },
+pub(super) const ABSENT: [Absent; 3] = [
     Absent {
         name: "Redis",
         schemes: &["redis", "rediss"],

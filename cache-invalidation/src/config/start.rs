@@ -33,6 +33,7 @@ impl Config {
             LogChoice::Memory => builder.log(MemoryLog::new()),
             LogChoice::Sqlite(sqlite) => self.with_sqlite(builder, sqlite).await?,
             LogChoice::Postgres(postgres) => self.with_postgres(builder, postgres).await?,
+            LogChoice::MySql(mysql) => self.with_mysql(builder, mysql).await?,
         };
         if let Some(http) = &self.http {
             builder = self.with_http(builder, http)?;
@@ -230,6 +231,52 @@ mod postgres {
     }
 }
 
+#[cfg(feature = "mysql")]
+mod mysql {
+    use std::time::Duration;
+
+    use invalidation_core::{Error, ErrorKind, NodeBuilder};
+    use invalidation_log_mysql::MySqlLog;
+
+    use crate::config::{Config, MySqlConfig, Secret};
+
+    /// What the log takes at most, and at least.
+    const BOUNDS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(3_600));
+
+    impl Config {
+        pub(super) async fn with_mysql(
+            &self,
+            builder: NodeBuilder,
+            mysql: &MySqlConfig,
+        ) -> Result<NodeBuilder, Error> {
+            let within = |timeout: Duration| timeout.clamp(BOUNDS.0, BOUNDS.1);
+            let mut log = MySqlLog::builder(text(&mysql.url)?)
+                .read_timeout(within(self.settings.read_timeout))
+                // Less than the node waits, so that a lock is told as such, and not as silence.
+                .write_timeout(within(self.settings.append_timeout / 5 * 4));
+            if let Some(database) = &mysql.database {
+                log = log.database(database);
+            }
+            if let Some(password) = &mysql.password {
+                log = log.password(text(password)?);
+            }
+            Ok(builder.log(if self.settings.start_in_bypass {
+                log.connect_later()?
+            } else {
+                log.connect().await?
+            }))
+        }
+    }
+
+    fn text(secret: &Secret) -> Result<&str, Error> {
+        let refuse = |_| {
+            let why = "the URL or the password of the log is not UTF-8: write it so";
+            Error::new(ErrorKind::Invalid, "config", "start", why)
+        };
+        std::str::from_utf8(secret.expose()).map_err(refuse)
+    }
+}
+
 #[cfg(feature = "http")]
 mod http {
     use invalidation_core::{Error, NodeBuilder};
@@ -306,7 +353,12 @@ mod http {
 }
 
 /// Parsing refuses what is not compiled in; these stand where a feature is off.
-#[cfg(not(all(feature = "sqlite", feature = "postgres", feature = "http")))]
+#[cfg(not(all(
+    feature = "sqlite",
+    feature = "postgres",
+    feature = "mysql",
+    feature = "http"
+)))]
 mod absent {
     use invalidation_core::{Error, ErrorKind, NodeBuilder};
 
@@ -343,6 +395,17 @@ mod absent {
         ) -> Result<NodeBuilder, Error> {
             Err(not_compiled_in(
                 "the Postgres transport is not compiled in: enable the cargo feature `postgres`",
+            ))
+        }
+
+        #[cfg(not(feature = "mysql"))]
+        pub(super) async fn with_mysql(
+            &self,
+            _: NodeBuilder,
+            _: &crate::config::MySqlConfig,
+        ) -> Result<NodeBuilder, Error> {
+            Err(not_compiled_in(
+                "the MySQL log is not compiled in: enable the cargo feature `mysql`",
             ))
         }
 

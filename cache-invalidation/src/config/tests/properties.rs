@@ -23,6 +23,9 @@ fn tables() -> Vec<(&'static schema::Section, &'static str)> {
             "[log]\nurl = 'postgres://x/y'\n[log.postgres]\n",
         ));
     }
+    if cfg!(feature = "mysql") {
+        tables.push((&schema::MYSQL, "[log]\nurl = 'mysql://x/y'\n[log.mysql]\n"));
+    }
     if cfg!(feature = "http") {
         tables.push((&schema::HTTP, "[transport.http]\n"));
     }

@@ -1,0 +1,44 @@
+//! The log on MySQL and MariaDB: `log.url`, and `[log.mysql]`.
+
+use super::{
+    postgres::{holds_password, password},
+    secret::Secret,
+    sources,
+    table::{Provenance, Table},
+};
+
+/// The log on MySQL and MariaDB: `log.url`, and `[log.mysql]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MySqlConfig {
+    /// `mysql://USER@HOST:PORT/DATABASE`, with options of the driver such as `ssl-mode` behind a `?`.
+    pub url: Secret,
+    /// The password, if it is given apart from the URL.
+    pub password: Option<Secret>,
+    /// The database that holds the log. Default: that of the URL.
+    pub database: Option<String>,
+}
+
+pub(super) fn parse(log: &Table<'_>, table: &Table<'_>) -> Option<MySqlConfig> {
+    let url = log.text("url")?;
+    if holds_password(url) && log.provenance("url") == Some(Provenance::Text) {
+        log.refuse(
+            "url",
+            format!(
+                "a password does not stand in the configuration itself: take it out, and name a file in \
+                 log.mysql.password_file, or set the variable {}",
+                sources::variable(&table.path_of("password"))
+            ),
+        );
+        return None;
+    }
+    if !url.contains("://") {
+        log.refuse("url", "write `mysql://USER@HOST:PORT/DATABASE`");
+        return None;
+    }
+    Some(MySqlConfig {
+        url: Secret::new(url)?,
+        password: password(table),
+        database: table.text("database").map(Into::into),
+    })
+}
