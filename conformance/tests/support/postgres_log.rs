@@ -23,7 +23,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Row, postgres::PgConnect
 const PASSWORD: &str = "correct-horse-battery";
 
 /// Long enough for a busy machine, and short enough for three calls within what a case waits for.
-const TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(6);
 
 /// How the log reaches the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
