@@ -158,11 +158,12 @@ pub(crate) async fn a_dropped_purge_hides_nothing(
     harness: Arc<dyn LogHarness>,
     _seed: u64,
 ) -> Result<(), Unable> {
+    let stage = Stage::fresh(&harness).await?;
+    stage.space.purges()?;
+    let other = stage.node().await?;
     for polls in 1..16 {
-        let stage = Stage::fresh(&harness).await?;
-        stage.space.purges()?;
-        let mut reader = stage.reader().await?;
-        let entries = numbered("a", 4);
+        let mut reader = Reader::cold(other.clone()).await;
+        let entries = numbered(&polls.to_string(), 4);
         stage.append(&entries).await;
         dropped_after(polls, stage.log.purge(Duration::ZERO)).await;
         if let Ok(found) = within(

@@ -47,8 +47,14 @@ impl LeapingClock {
         Tick::from_nanos(elapsed + self.ahead.load(Ordering::SeqCst))
     }
 
+    /// One that stands leaps too, and stands there.
     pub(crate) fn leap(&self, by: Duration) {
-        self.ahead.fetch_add(by.as_nanos() as u64, Ordering::SeqCst);
+        let by = by.as_nanos() as u64;
+        let mut stands_at = self.stands_at.lock();
+        if let Some(stood) = &mut *stands_at {
+            *stood = Tick::from_nanos(stood.as_nanos() + by);
+        }
+        self.ahead.fetch_add(by, Ordering::SeqCst);
     }
 }
 

@@ -43,6 +43,8 @@ struct State {
     refuses: bool,
     begun: u64,
     looked: u64,
+    /// How many had begun when the newest looked.
+    looked_at: u64,
     ended: u64,
     answered: u64,
 }
@@ -54,6 +56,7 @@ impl GatedLog {
             refuses: false,
             begun: 0,
             looked: 0,
+            looked_at: 0,
             ended: 0,
             answered: 0,
         };
@@ -89,6 +92,13 @@ impl GatedLog {
     pub(crate) fn next_looked(&self) -> impl Future<Output = ()> {
         let looked = self.state.borrow().looked;
         self.until(move |state| state.looked > looked)
+    }
+
+    /// Waits until a read has looked after this *call*, and the node has asked for more since: it has applied what that
+    /// read found, if it waited for it.
+    pub(crate) fn next_applied(&self) -> impl Future<Output = ()> {
+        let looked = self.state.borrow().looked;
+        self.until(move |state| state.looked > looked && state.begun > state.looked_at)
     }
 
     /// Waits until a read ends after this *call*, with an answer or an error, whenever the future is polled.
@@ -139,7 +149,10 @@ impl GatedLog {
     }
 
     async fn leave(&self, mut page: Page) -> Result<Page, Error> {
-        self.state.send_modify(|state| state.looked += 1);
+        self.state.send_modify(|state| {
+            state.looked += 1;
+            state.looked_at = state.begun;
+        });
         let mut changes = self.state.subscribe();
         let may = changes.wait_for(|state| state.gate != Gate::AnswersHang);
         let gate = may.await.expect("its sender lives").gate;

@@ -52,8 +52,6 @@ struct State {
     injections: Vec<mpsc::UnboundedSender<Signal>>,
     /// How many frames the node published: the number of the last one.
     published: u64,
-    /// How many of them are under way.
-    under_way: usize,
     /// The newest one that the node did not wait for.
     given_up: u64,
     /// What each of them carried, since the suite asked.
@@ -69,9 +67,8 @@ struct Publishing<'a> {
 
 impl Drop for Publishing<'_> {
     fn drop(&mut self) {
-        let mut state = self.state.lock();
-        state.under_way -= 1;
         if !self.has_ended {
+            let mut state = self.state.lock();
             state.given_up = state.given_up.max(self.number);
         }
     }
@@ -95,11 +92,6 @@ impl Wire {
     /// How many frames the node has begun to publish.
     pub(crate) fn published(&self) -> u64 {
         self.state.lock().published
-    }
-
-    /// How many of them are under way.
-    pub(crate) fn under_way(&self) -> usize {
-        self.state.lock().under_way
     }
 
     /// The number of the newest one that the node did not wait for.
@@ -199,7 +191,6 @@ impl Wire {
     fn begin(&self, frame: &Outgoing) -> Publishing<'_> {
         let mut state = self.state.lock();
         state.published += 1;
-        state.under_way += 1;
         if let Some(all) = &mut state.carried {
             let message = decode(&frame.bytes).map(|envelope| envelope.message);
             if let Ok(Message::Invalidations(carried)) = message {

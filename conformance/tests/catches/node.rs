@@ -8,7 +8,7 @@ mod toy_node;
 #[path = "wrong_logs_of_nodes.rs"]
 mod wrong_logs;
 
-use std::{collections::BTreeSet, sync::Arc, time::Instant};
+use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
 use futures_util::{FutureExt, StreamExt, future::join_all, stream};
@@ -65,18 +65,19 @@ impl NodeHarness for Harness {
             Wrong::Node(mistake) => return toy_node::start(setup, mistake).await,
             Wrong::Log(lie) => setup.log = wrong_logs::lying(setup.log, lie),
             Wrong::Server(_) => {}
-            Wrong::Clock => setup.clock = Arc::new(StoppedClock(Instant::now())),
+            Wrong::Clock => setup.clock = Arc::new(StoppedClock),
         }
         Pair(ToyLogs(None), Noticing).start(setup).await
     }
 }
 
+/// Its process is paused all the time.
 #[derive(Debug)]
-struct StoppedClock(Instant);
+struct StoppedClock;
 
 impl Clock for StoppedClock {
     fn now(&self) -> Tick {
-        Tick::from_nanos(3_600_000_000_000 + self.0.elapsed().as_nanos() as u64)
+        Tick::from_nanos(3_600_000_000_000)
     }
 }
 

@@ -23,7 +23,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Row, postgres::PgConnect
 const PASSWORD: &str = "correct-horse-battery";
 
 /// Long enough for a busy machine, and short enough for three calls within what a case waits for.
-const TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(6);
 
 /// How the log reaches the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +58,10 @@ struct Rig {
     server: Server,
     /// The standby that took over.
     standby: OnceLock<Server>,
+    /// Whether the server takes no calls, or no writes, until that is mended.
+    is_broken: AtomicBool,
+    /// That of the newest case.
+    database: Option<String>,
 }
 
 impl Rig {
@@ -75,7 +79,34 @@ impl Rig {
             back,
             server,
             standby: OnceLock::new(),
+            is_broken: AtomicBool::new(false),
+            database: None,
         })
+    }
+
+    /// What every case finds.
+    async fn prepare(&self) {
+        let mut admin = admin(self, "postgres").await;
+        // Its own transactions would be seen in snapshots, and make them unlike from run to run.
+        run(&mut admin, "ALTER SYSTEM SET autovacuum = off").await;
+        run(&mut admin, "SELECT pg_reload_conf()").await;
+        run(&mut admin, "CREATE ROLE app LOGIN").await;
+        run(&mut admin, "CREATE ROLE weak LOGIN").await;
+    }
+
+    /// A fresh database instead of that of the case before, with all that still goes on there, and with the
+    /// connections that a pooler keeps: a server has room for so many, and a standby copies everything.
+    async fn fresh_database(&mut self, name: String) {
+        let mut admin = admin(self, "postgres").await;
+        run(&mut admin, &format!("CREATE DATABASE {name} OWNER app")).await;
+        if let Some(old) = self.database.replace(name) {
+            run(&mut admin, &format!("DROP DATABASE {old} WITH (FORCE)")).await;
+        }
+    }
+
+    /// Whether it serves another case as it did this one.
+    fn is_whole(&self) -> bool {
+        !self.is_broken.load(Ordering::Relaxed) && self.standby.get().is_none()
     }
 
     /// The server that is the primary now.
@@ -96,45 +127,27 @@ impl LogHarness for PostgresLogs {
     async fn fresh(&self) -> Result<Box<dyn LogSpace>, Unable> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let idle = self.idle.lock().pop();
-        let rig = match idle {
+        let mut rig = match idle {
             Some(rig) => rig,
             None => {
                 let started =
                     Required::from_env().and_then(|required| required.decide(Rig::start(self.way)));
                 match started.expect("the servers start") {
-                    Offer::Here(rig) => rig,
+                    Offer::Here(rig) => {
+                        rig.prepare().await;
+                        rig
+                    }
                     Offer::Ignored(absent) => return Err(Unable::because(absent.to_string())),
                 }
             }
         };
         let database = format!("case_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        let mut admin = admin(&rig, "postgres").await;
-        // Its own transactions would be seen in snapshots, and make them unlike from run to run.
-        run(&mut admin, "ALTER SYSTEM SET autovacuum = off").await;
-        run(&mut admin, "SELECT pg_reload_conf()").await;
-        run(
-            &mut admin,
-            "DO $$ BEGIN
-                IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'app') THEN
-                    CREATE ROLE app LOGIN;
-                    CREATE ROLE weak LOGIN;
-                END IF;
-            END $$",
-        )
-        .await;
-        run(&mut admin, &format!("CREATE DATABASE {database} OWNER app")).await;
-        // Transactions of the case before may still be rolled back.
-        until(
-            &mut admin,
-            "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_xid IS NOT NULL",
-        )
-        .await;
+        rig.fresh_database(database.clone()).await;
         let joined = log(rig.front.address(), "app", &database);
         let space = Space {
             rig: Some(rig),
             joined: Arc::new(joined),
             database,
-            spoilt: AtomicBool::new(false),
             idle: Arc::clone(&self.idle),
             readers: Connections::default(),
             writers: Connections::default(),
@@ -154,8 +167,6 @@ struct Space {
     database: String,
     /// The log that business transactions are joined to.
     joined: Arc<PgLog>,
-    /// Whether the servers are no longer as others want them.
-    spoilt: AtomicBool,
     idle: Arc<Mutex<Vec<Rig>>>,
     /// Of the administrator, for rows.
     readers: Connections,
@@ -170,9 +181,10 @@ type Connections = Arc<Mutex<Vec<PgConnection>>>;
 impl Drop for Space {
     fn drop(&mut self) {
         if let Some(rig) = self.rig.take()
-            && !self.spoilt.load(Ordering::Relaxed)
+            && rig.is_whole()
             && !std::thread::panicking()
         {
+            rig.front.heal();
             self.idle.lock().push(rig);
         }
     }
@@ -213,13 +225,18 @@ impl Space {
         assert!(output.status.success(), "{name} {arguments:?}: {error}");
     }
 
-    fn server(&self, what: &str, done: Result<(), invalidation_testbed::Error>) {
-        self.spoilt.store(true, Ordering::Relaxed);
+    fn breaks(&self, what: &str, done: Result<(), invalidation_testbed::Error>) {
+        self.rig().is_broken.store(true, Ordering::Relaxed);
         done.unwrap_or_else(|e| panic!("{what}: {e}"));
     }
 
+    fn mends(&self, what: &str, done: Result<(), invalidation_testbed::Error>) {
+        done.unwrap_or_else(|e| panic!("{what}: {e}"));
+        self.rig().is_broken.store(false, Ordering::Relaxed);
+    }
+
     async fn make_read_only(&self, read_only: bool) {
-        self.spoilt.store(true, Ordering::Relaxed);
+        self.rig().is_broken.store(true, Ordering::Relaxed);
         let value = if read_only { "on" } else { "off" };
         let mut admin = self.admin().await;
         let set = format!("ALTER SYSTEM SET default_transaction_read_only = {value}");
@@ -227,13 +244,14 @@ impl Space {
         run(&mut admin, "SELECT pg_reload_conf()").await;
         let is_set = format!("SELECT current_setting('default_transaction_read_only') = '{value}'");
         until(&mut admin, &is_set).await;
+        self.rig().is_broken.store(read_only, Ordering::Relaxed);
     }
 
     /// A standby takes over, and the name leads to it.
     async fn fail_over(&self) {
         let rig = self.rig();
         let standby = Server::standby(rig.server.address()).expect("a standby starts");
-        self.server("kill", rig.server.kill());
+        self.breaks("kill", rig.server.kill());
         let mut promoted = connect(&url(standby.address(), "postgres", "postgres")).await;
         run(&mut promoted, "SELECT pg_promote()").await;
         rig.back.lead_to(standby.address());
@@ -337,11 +355,11 @@ impl LogSpace for Space {
         }
         let rig = self.rig();
         match disruption {
-            Disruption::Stop => self.server("stop", rig.primary().stop()),
-            Disruption::Kill => self.server("kill", rig.primary().kill()),
-            Disruption::Restart => self.server("restart", rig.primary().restart()),
-            Disruption::Pause => self.server("pause", rig.primary().pause()),
-            Disruption::Resume => self.server("resume", rig.primary().resume()),
+            Disruption::Stop => self.breaks("stop", rig.primary().stop()),
+            Disruption::Kill => self.breaks("kill", rig.primary().kill()),
+            Disruption::Restart => self.mends("restart", rig.primary().restart()),
+            Disruption::Pause => self.breaks("pause", rig.primary().pause()),
+            Disruption::Resume => self.mends("resume", rig.primary().resume()),
             Disruption::Cut => rig.front.cut(),
             Disruption::BlackHole => rig.front.black_hole(),
             Disruption::Delay(by) => rig.front.delay(by),

@@ -187,7 +187,7 @@ pub(crate) const CAUGHT: &[(Mistake, &[(&str, &str)])] = &[
     ),
     (
         Mistake::PurgesInTwoSteps,
-        &[("a_dropped_purge_hides_nothing", "missing: users/keys/a/0")],
+        &[("a_dropped_purge_hides_nothing", "missing: users/keys/1/0")],
     ),
     (
         Mistake::PurgesTheNewest,
