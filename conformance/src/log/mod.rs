@@ -83,6 +83,7 @@ const CASES: &[Case<dyn LogHarness>] = cases![dyn LogHarness;
     "P13" purging::a_purge_keeps_the_newest,
     "P13" purging::a_purge_keeps_what_is_younger,
     "contract: a purge takes what is older than the retention" purging::a_purge_takes_what_is_older,
+    "P13" purging::a_purge_beside_a_read_is_told,
     "P13, P16" purging::readers_beside_purges,
     "P13" purging::readers_beside_trims,
     "P1, P13" forgetting::a_purge_of_what_was_committed_late_is_told,

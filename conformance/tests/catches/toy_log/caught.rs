@@ -186,6 +186,22 @@ pub(crate) const CAUGHT: &[(Mistake, &[(&str, &str)])] = &[
         ],
     ),
     (
+        Mistake::ChecksBeforeItReads,
+        &[(
+            "a_purge_beside_a_read_is_told",
+            "beside a read that was under way: the cursor expires, or nothing is missing: expected 4 entries exactly \
+             once, and 1 came",
+        )],
+    ),
+    (
+        Mistake::ChecksBeforeItWaits,
+        &[(
+            "a_purge_beside_a_read_is_told",
+            "beside a read that waited: the cursor expires, or nothing is missing: expected 4 entries exactly once, and \
+             1 came",
+        )],
+    ),
+    (
         Mistake::PurgesInTwoSteps,
         &[("a_dropped_purge_hides_nothing", "missing: users/keys/a/0")],
     ),

@@ -143,6 +143,10 @@ pub(crate) enum Mistake {
     SlowMeansNothingNew,
     /// The floor is the highest id that was purged, and ids are given before the commit.
     FloorById,
+    /// A read looks first whether its past is still there, and then for what is new.
+    ChecksBeforeItReads,
+    /// A read that waits looks at its past before it waits, and not after.
+    ChecksBeforeItWaits,
     /// Installing sets the floor back.
     InstallResetsTheFloor,
     /// The floor is kept in the server's memory.

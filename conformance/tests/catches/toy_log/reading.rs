@@ -105,6 +105,8 @@ impl Store {
                     | Mistake::ForgetsTheFloor
                     | Mistake::PurgesInTwoSteps
                     | Mistake::ChecksTheFirstPageAlone
+                    | Mistake::ChecksBeforeItReads
+                    | Mistake::ChecksBeforeItWaits
                     | Mistake::WitnessUnchecked
                     | Mistake::WrapsItsLimit
                     | Mistake::ClaimsEachPageOfASeries
@@ -125,11 +127,26 @@ impl Store {
         }
     }
 
+    /// Whether this read's past is looked at before its page, by mistake.
+    pub(crate) fn checks_before(&self, request: &ReadRequest<'_>) -> bool {
+        self.has(Mistake::ChecksBeforeItReads)
+            || self.has(Mistake::ChecksBeforeItWaits) && request.wait.is_some()
+    }
+
+    /// What is wrong with its past now.
+    pub(crate) fn expires(&self, request: &ReadRequest<'_>) -> Option<Page> {
+        let reason = self.check(request.after).err()?;
+        Some(self.expired(request, reason))
+    }
+
     pub(crate) fn page(&mut self, request: &ReadRequest<'_>) -> Page {
         self.reads += 1;
         let later_page = request.started != request.series_started;
         let checked = match parse(request.after) {
-            Some((_, place)) if later_page && self.has(Mistake::ChecksTheFirstPageAlone) => {
+            Some((_, place))
+                if later_page && self.has(Mistake::ChecksTheFirstPageAlone)
+                    || self.checks_before(request) =>
+            {
                 Ok(place)
             }
             _ => self.check(request.after),
