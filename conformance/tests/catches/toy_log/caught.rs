@@ -189,8 +189,7 @@ pub(crate) const CAUGHT: &[(Mistake, &[(&str, &str)])] = &[
         Mistake::ChecksBeforeItReads,
         &[(
             "a_purge_beside_a_read_is_told",
-            "beside a read that was under way: the cursor expires, or nothing is missing: expected 4 entries exactly \
-             once, and 1 came",
+            "the cursor expires, or nothing is missing: expected 4 entries exactly once, and 1 came",
         )],
     ),
     (
@@ -212,6 +211,20 @@ pub(crate) const CAUGHT: &[(Mistake, &[(&str, &str)])] = &[
     (
         Mistake::PurgesTheYoung,
         &[("a_purge_keeps_what_is_younger", "expected 0, and found 4")],
+    ),
+    (
+        Mistake::PurgesTheYoungWithTheOld,
+        &[(
+            "a_purge_keeps_what_is_younger",
+            "stay when older ones are purged with a retention of 2s: expected 5 entries exactly once, and 0 came",
+        )],
+    ),
+    (
+        Mistake::TakesSecondsForMilliseconds,
+        &[(
+            "a_purge_keeps_what_is_younger",
+            "stay when older ones are purged with a retention of 2s: expected 5 entries exactly once, and 0 came",
+        )],
     ),
     (
         Mistake::IdentityUnchecked,

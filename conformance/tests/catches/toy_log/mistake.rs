@@ -111,6 +111,14 @@ pub(crate) enum Mistake {
     EmptyWithoutRights,
     /// `covers` compares ids, which are given before the commit.
     CoversById,
+    /// A purge deletes all but the newest, once anything is old enough.
+    PurgesTheYoungWithTheOld,
+    /// A retention is counted in milliseconds, by the number of its seconds.
+    TakesSecondsForMilliseconds,
+    /// No mistake: it takes 100 entries in one append at most, and refuses more.
+    TakesAHundredAtMost,
+    /// No mistake: of one page it tells what cannot be decoded last, which somebody else wrote.
+    TellsOthersLast,
     /// A purge deletes nothing unless it is asked for everything.
     PurgesOnlyEverything,
     /// It claims to keep what it acknowledged, and loses the last of it in a crash, which it tells.

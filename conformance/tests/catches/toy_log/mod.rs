@@ -302,6 +302,9 @@ impl InvalidationLog for ToyLog {
         let turn = self.waits.lock().await;
         drop(turn);
         self.answer().await;
+        if self.server.has(Mistake::TakesAHundredAtMost) && entries.len() > 100 {
+            return Err(too_large());
+        }
         if is_too_large(entries) && !self.server.has(Mistake::GroupFailsTogether) {
             return Err(too_large());
         }

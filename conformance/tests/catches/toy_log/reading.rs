@@ -217,6 +217,9 @@ impl Store {
             }
             Some(Mistake::Duplicates) if places.len() > 2 => next = places[places.len() - 2],
             Some(Mistake::Reorders) => entries.reverse(),
+            Some(Mistake::TellsOthersLast) => entries.sort_by_key(|logged: &LoggedEntry| {
+                matches!(logged.payload, Payload::Undecodable { .. })
+            }),
             _ => {}
         }
         if self.has(Mistake::ConsumesWhatIsRead) {
