@@ -103,13 +103,15 @@ pub(crate) async fn large_frames_at_once_arrive_whole(
                 Bytes::from(bytes)
             })
             .collect();
-        join_all(members.iter().zip(&frames).map(|(m, f)| publish(m, f))).await;
-        for (at, listener) in listeners.iter_mut().enumerate() {
+        let publishing = members.iter().zip(&frames).map(|(m, f)| publish(m, f));
+        // Read all the while: how many bytes may wait is not asked here.
+        let reading = listeners.iter_mut().enumerate().map(|(at, listener)| {
             let others = frames.iter().enumerate();
             let others = others.filter(|(from, _)| *from != at || capabilities.echoes);
             let expected: Vec<_> = others.map(|(_, frame)| frame.clone()).collect();
-            listener.expect_all(&expected).await;
-        }
+            async move { listener.expect_all(&expected).await }
+        });
+        tokio::join!(join_all(publishing), join_all(reading));
     }
     Ok(())
 }
