@@ -68,6 +68,7 @@ const CASES: &[Case<dyn LogHarness>] = cases![dyn LogHarness;
     "P2" transactions::savepoints_and_rollbacks,
     "P1" transactions::holes_are_no_gaps,
     "P14" transactions::head_beside_an_open_transaction,
+    "P10, P14" transactions::a_gap_beside_an_open_transaction,
     "P2" transactions::a_joined_entry_keeps_its_position,
     "P2" transactions::the_statement_appends_for_any_driver,
     "P1, P2" mixed::exactly_once_beside_transactions,

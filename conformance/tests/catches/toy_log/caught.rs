@@ -164,6 +164,13 @@ pub(crate) const CAUGHT: &[(Mistake, &[(&str, &str)])] = &[
         )],
     ),
     (
+        Mistake::ExpiresPastOpenTransactions,
+        &[(
+            "a_gap_beside_an_open_transaction",
+            "missing: users/keys/late/0, users/keys/late/1",
+        )],
+    ),
+    (
         Mistake::ForgetsTheFloor,
         &[(
             "a_purge_past_a_reader_is_told",

@@ -37,6 +37,8 @@ pub(crate) enum Mistake {
     LateHead,
     /// `head` is the last id that was given, to whatever transaction.
     HeadPastOpenTransactions,
+    /// After a gap one reads on from the last id that was given, to whatever transaction.
+    ExpiresPastOpenTransactions,
     /// A purge does not move the floor.
     ForgetsTheFloor,
     /// A purge deletes first, and moves the floor after.

@@ -108,6 +108,7 @@ impl Store {
                     | Mistake::ChecksBeforeItReads
                     | Mistake::ChecksBeforeItWaits
                     | Mistake::WitnessUnchecked
+                    | Mistake::ExpiresPastOpenTransactions
                     | Mistake::WrapsItsLimit
                     | Mistake::ClaimsEachPageOfASeries
                     | Mistake::FloorById
@@ -120,8 +121,13 @@ impl Store {
     }
 
     fn expired(&self, request: &ReadRequest<'_>, reason: GapReason) -> Page {
+        let mut newest = self.newest();
+        if self.has(Mistake::ExpiresPastOpenTransactions) {
+            let open = self.rows.iter().filter(|row| row.commit.is_none());
+            newest.at += open.count() as u64;
+        }
         Page::Expired {
-            next: self.cursor(self.newest()),
+            next: self.cursor(newest),
             as_of: request.started,
             reason,
         }
@@ -244,8 +250,9 @@ impl Store {
         if place.at < self.floor.at {
             return Err(GapReason::Purged);
         }
-        let unchecked =
-            self.has(Mistake::WitnessUnchecked) || self.has(Mistake::HeadPastOpenTransactions);
+        let unchecked = self.has(Mistake::WitnessUnchecked)
+            || self.has(Mistake::ExpiresPastOpenTransactions)
+            || self.has(Mistake::HeadPastOpenTransactions);
         let deleted = place.nonce == 0
             && place.at < self.next_commit
             && !self.visible().any(|(there, _)| there.at == place.at);
