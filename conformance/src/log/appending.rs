@@ -4,7 +4,8 @@ use std::{collections::HashMap, sync::Arc};
 
 use futures_util::future::join_all;
 use invalidation_core::{
-    CacheName, Entry, ErrorKind, Invalidation, LoggedEntry, Nonce, Payload, Scope,
+    CacheName, Entry, ErrorKind, Invalidation, LoggedEntry, Nonce, Payload, Position, Scope,
+    SharedLog,
 };
 use rand::RngExt;
 
@@ -44,19 +45,15 @@ pub(crate) async fn one_append_keeps_its_order(
     let stage = Stage::fresh(&harness).await?;
     let mut reader = stage.reader().await?.paged(7);
     let mut watcher = stage.reader().await?;
-    let entries = numbered("a", 300);
-    let appending = {
-        let (log, entries) = (stage.log.clone(), entries.clone());
-        tokio::spawn(async move { append(&log, &entries).await })
-    };
+    let appending = tokio::spawn(append_as_many(stage.log.clone(), 300));
     // A complete read beside it sees none of it or all.
     let seen = eventually!("the append is read", {
         let seen = watcher.catch_up().await;
         (!seen.is_empty()).then_some(seen)
     });
+    let (entries, positions) = appending.await.expect("appends");
     let rule = "append is atomic: one complete read returns all its entries, in order";
     assert_in_order(rule, &entries, &seen);
-    let positions = appending.await.expect("appends");
     let found = reader.catch_up().await;
     let rule = "the entries of one append are read in their order, over many pages";
     assert_in_order(rule, &entries, &found);
@@ -64,6 +61,23 @@ pub(crate) async fn one_append_keeps_its_order(
     let rule = "the positions that append gave are those at which its entries are read";
     assert_same(rule, positions, read);
     Ok(())
+}
+
+/// Appends so many entries at once, or as many as the log takes.
+async fn append_as_many(log: SharedLog, most: usize) -> (Vec<Entry>, Vec<Position>) {
+    let mut entries = numbered("a", most);
+    loop {
+        match log.append(&entries).await {
+            Ok(positions) => return (entries, positions),
+            Err(e) if e.kind == ErrorKind::TooLarge && entries.len() > 2 => {
+                entries.truncate(entries.len() / 2);
+            }
+            Err(e) => panic!(
+                "expected an append of {} entries to succeed, and it failed: {e}",
+                entries.len()
+            ),
+        }
+    }
 }
 
 /// P1: what several nodes append at the same time is read exactly once, and in order for each of them.

@@ -1,8 +1,13 @@
 //! What a purge deletes, and who is told.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use invalidation_core::{Entry, GapReason, LoggedEntry, Payload, SharedLog};
+use rand::RngExt as _;
 
 use super::{
     LogHarness,
@@ -10,7 +15,11 @@ use super::{
     reader::Reader,
     stage::Stage,
 };
-use crate::{Disruption, Unable, wait::eventually};
+use crate::{
+    Disruption, Unable,
+    seed::random,
+    wait::{PATIENCE, eventually},
+};
 
 /// P13: a cursor that has not passed what was purged is told, whether it had read something or not; one that has
 /// passed it reads on.
@@ -133,7 +142,7 @@ pub(crate) async fn a_purge_keeps_the_newest(
     Ok(())
 }
 
-/// Contract: what is younger than the retention stays.
+/// Contract: what is younger than the retention stays, also beside what is older.
 pub(crate) async fn a_purge_keeps_what_is_younger(
     harness: Arc<dyn LogHarness>,
     _seed: u64,
@@ -149,7 +158,32 @@ pub(crate) async fn a_purge_keeps_what_is_younger(
     }
     let rule = "P13: entries younger than the retention are still read";
     assert_in_order(rule, &entries, &reader.catch_up().await);
+    if stage.space.purges().is_ok() {
+        younger_beside_older(&stage).await;
+    }
     Ok(())
+}
+
+/// Who purges too much for having something to purge, or takes seconds for less, takes these too.
+async fn younger_beside_older(stage: &Stage) {
+    const RETENTION: Duration = Duration::from_secs(2);
+    for round in 0..10 {
+        tokio::time::sleep(RETENTION).await;
+        let (mut reader, began) = (stage.reader().await.expect("connects"), Instant::now());
+        let entries = numbered(&round.to_string(), 5);
+        stage.append(&entries).await;
+        tokio::time::sleep(RETENTION / 20).await;
+        stage.log.purge(RETENTION).await.expect("purges");
+        let age = began.elapsed();
+        if age < RETENTION / 2 {
+            let found = reader.try_catch_up().await.unwrap_or_default();
+            let rule = format!(
+                "P13: entries of at most {age:?} stay when older ones are purged with a retention of {RETENTION:?}"
+            );
+            return assert_in_order(&rule, &entries, &found);
+        }
+    }
+    panic!("expected one of 10 purges to be quicker than {RETENTION:?}, and none was");
 }
 
 /// Contract: what is older than the retention goes.
@@ -168,6 +202,49 @@ pub(crate) async fn a_purge_takes_what_is_older(
             (purged.expect("purges").entries > 0).then_some(())
         }
     );
+    Ok(())
+}
+
+/// P13: a purge beside a read that is under way is told, or the read holds all that went: what a read looks at first, and
+/// what it returns, are of one moment. So it is with a read that waits for the entries which are purged.
+pub(crate) async fn a_purge_beside_a_read_is_told(
+    harness: Arc<dyn LogHarness>,
+    seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::fresh(&harness).await?;
+    stage.space.purges()?;
+    let mut random = random(seed);
+    let mut reader = stage.reader().await?;
+    for round in 0..80 {
+        let waits = round % 2 == 1;
+        let entries = numbered(&round.to_string(), 4);
+        if !waits {
+            stage.append(&entries).await;
+        }
+        let (yields, pause) = (random.random_range(0..20), random.random_range(0..3));
+        let beside = async {
+            for _ in 0..yields {
+                tokio::task::yield_now().await;
+            }
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            if waits {
+                stage.append(&entries).await;
+            }
+            stage.log.purge(Duration::ZERO).await.expect("purges");
+        };
+        reader.wait = waits.then_some(PATIENCE * 2);
+        let (read, ()) = tokio::join!(reader.try_catch_up(), beside);
+        reader.wait = None;
+        // One that cannot wait, or did not begin to, reads on.
+        if let (Ok(mut found), Ok(more)) = (read, reader.try_catch_up().await) {
+            found.extend(more);
+            let how = if waits { "waited" } else { "was under way" };
+            let rule = format!(
+                "P13: round {round}: a purge beside a read that {how}: the cursor expires, or nothing is missing"
+            );
+            assert_in_order(&rule, &entries, &found);
+        }
+    }
     Ok(())
 }
 

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use invalidation_core::Cursor;
+
 use super::{
     BusinessTransaction, LogHarness,
     entries::{assert_exactly, assert_in_order, assert_same, key, numbered},
@@ -280,6 +282,25 @@ pub(crate) async fn head_beside_an_open_transaction(
     transaction.commit().await.expect("commits");
     let rule =
         "P14: a transaction that was open when head() was taken is read once it has committed";
+    assert_in_order(rule, &late, &reader.catch_up().await);
+    Ok(())
+}
+
+/// P10, P14: so does the cursor with which a reader goes on after a gap that was told beside an open transaction.
+pub(crate) async fn a_gap_beside_an_open_transaction(
+    harness: Arc<dyn LogHarness>,
+    _seed: u64,
+) -> Result<(), Unable> {
+    let stage = Stage::fresh(&harness).await?;
+    stage.append(&[key("before")]).await;
+    let late = numbered("late", 2);
+    let mut transaction = stage.begin().await?;
+    join(&mut *transaction, &late).await;
+    let unreadable = Cursor::from_bytes(b"no cursor".to_vec());
+    let mut reader = Reader::at(stage.node().await?, unreadable);
+    reader.expects_expired("the cursor is no cursor").await;
+    transaction.commit().await.expect("commits");
+    let rule = "P14: a transaction that was open when a gap was told is read once it has committed";
     assert_in_order(rule, &late, &reader.catch_up().await);
     Ok(())
 }

@@ -31,24 +31,35 @@ struct Flood {
     losses: Vec<String>,
 }
 
-/// Publishes twice as many frames as may wait, and then reads what does, up to a frame of later.
-async fn flood(cluster: &dyn TransportCluster) -> Flood {
+/// Subscribes, and reads past what it may tell to begin with: a gap from before the flood covers nothing of it.
+async fn listen(cluster: &dyn TransportCluster) -> Listener {
     let [from, to] = cluster.members() else {
         panic!("the harness was asked for two nodes")
     };
     let mut listener = Listener::at(to).await;
-    // Past what it may tell to begin with: a gap from before the flood covers nothing of it.
     publish(from, "before").await;
     listener.expect("before").await;
-    let published = publish_all(from, cluster.buffered() * 2 + AT_ONCE).await;
+    listener
+}
+
+/// Publishes twice as many frames as may wait, and then reads what does, up to a frame of later.
+async fn flood(
+    cluster: &dyn TransportCluster,
+    mut listener: Listener,
+    word: &str,
+) -> (Flood, Listener) {
+    let [from, to] = cluster.members() else {
+        panic!("the harness was asked for two nodes")
+    };
+    let published = publish_all(from, word, cluster.buffered() * 2 + AT_ONCE).await;
+    let last = Bytes::from(format!("after {word}"));
     let (mut came, mut losses) = (BTreeSet::new(), Vec::new());
     let mut reached = false;
     eventually!("a frame after the flood arrives", {
-        let after = Outgoing::to_all(Bytes::from_static(b"after"));
-        drop(from.transport.publish(after).await);
+        drop(from.transport.publish(Outgoing::to_all(last.clone())).await);
         while let Ok(heard) = tokio::time::timeout(READING, listener.hear()).await {
             match heard {
-                Heard::Frame(frame) if frame.bytes == "after" => reached = true,
+                Heard::Frame(frame) if frame.bytes == last => reached = true,
                 Heard::Frame(frame) => drop(came.insert(frame.bytes)),
                 Heard::Gap(gap) => losses.push(gap),
                 Heard::End(end) => {
@@ -59,19 +70,20 @@ async fn flood(cluster: &dyn TransportCluster) -> Flood {
         }
         reached.then_some(())
     });
-    Flood {
+    let flood = Flood {
         published,
         came,
         losses,
-    }
+    };
+    (flood, listener)
 }
 
 /// Publishes so many numbered frames, while nobody reads. Those that did not fail.
-async fn publish_all(from: &Member, frames: usize) -> BTreeSet<Bytes> {
+async fn publish_all(from: &Member, word: &str, frames: usize) -> BTreeSet<Bytes> {
     let mut published = BTreeSet::new();
     for begin in (0..frames).step_by(AT_ONCE) {
         let one = async |n: usize| {
-            let bytes = Bytes::from(format!("flood {n}"));
+            let bytes = Bytes::from(format!("{word} {n}"));
             let frame = Outgoing::to_all(bytes.clone());
             let sent = from.transport.publish(frame).await;
             sent.is_ok().then_some(bytes)
@@ -83,7 +95,8 @@ async fn publish_all(from: &Member, frames: usize) -> BTreeSet<Bytes> {
     published
 }
 
-/// A subscriber that does not read receives each frame in the end, or a gap, and then receives again.
+/// A subscriber that does not read receives each frame in the end, or a gap, and then receives again; and so each time
+/// that it does not read.
 ///
 /// How many wait is not counted here: some may be on their way, in sockets and in a queue of the backend's own.
 pub(crate) async fn a_slow_subscriber_gets_a_gap(
@@ -91,7 +104,16 @@ pub(crate) async fn a_slow_subscriber_gets_a_gap(
     _seed: u64,
 ) -> Result<(), Unable> {
     let cluster = harness.cluster(2).await?;
-    let flood = flood(&*cluster).await;
+    let mut listener = listen(&*cluster).await;
+    for word in ["flood", "second flood"] {
+        let flooded;
+        (flooded, listener) = flood(&*cluster, listener, word).await;
+        arrives_or_is_told(&flooded, cluster.buffered())?;
+    }
+    Ok(())
+}
+
+fn arrives_or_is_told(flood: &Flood, buffered: usize) -> Result<(), Unable> {
     if !flood.losses.is_empty() {
         return Ok(());
     }
@@ -103,12 +125,11 @@ pub(crate) async fn a_slow_subscriber_gets_a_gap(
         flood.published.len(),
         list(missing)
     );
-    if flood.published.len() > cluster.buffered() {
+    if flood.published.len() > buffered {
         return Err(Unable::because(format!(
-            "each of {} frames waited for a subscriber that does not read, though `buffered` is {}: nothing overflowed, \
-             so nobody saw a gap",
+            "each of {} frames waited for a subscriber that does not read, though `buffered` is {buffered}: nothing \
+             overflowed, so nobody saw a gap",
             flood.published.len(),
-            cluster.buffered()
         )));
     }
     // The publisher was told of each that found no room.
@@ -125,7 +146,8 @@ pub(crate) async fn no_more_waits_than_declared(
         Unable::because("the harness does not say how many frames wait on the way (`in_transit`)")
     })?;
     let most = cluster.buffered() + in_transit;
-    let flood = flood(&*cluster).await;
+    let listener = listen(&*cluster).await;
+    let (flood, _listener) = flood(&*cluster, listener, "flood").await;
     let waited = flood.came.len();
     assert!(
         waited <= most,

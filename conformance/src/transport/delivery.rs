@@ -11,6 +11,8 @@ use crate::{Unable, seed};
 
 /// Long enough for what should not come.
 const AFTERWARDS: Duration = Duration::from_millis(200);
+/// More than fits one packet, or one row.
+const LONG: usize = 60_000;
 
 /// What one node publishes, each other one receives.
 pub(crate) async fn a_frame_reaches_all_others(
@@ -68,7 +70,7 @@ pub(crate) async fn live_when_subscribe_returns(
     Ok(())
 }
 
-/// What one node publishes one after another arrives in this order at each other node.
+/// What one node publishes one after another arrives in this order at each other node, be it short or long.
 pub(crate) async fn one_origin_arrives_in_order(
     harness: Arc<dyn TransportHarness>,
     seed: u64,
@@ -77,19 +79,26 @@ pub(crate) async fn one_origin_arrives_in_order(
     let members = cluster.members();
     let mut listeners = Listener::at_all(members).await;
     let mut random = seed::random(seed);
+    let longest = members[0].transport.capabilities().max_frame.min(LONG);
     let mut published = 0;
     while published < 300 {
         // No more than any buffer holds, with pauses in which parts of it are taken.
         let next = published + random.random_range(1..=30.min(cluster.buffered()));
-        for n in published..next {
-            publish(&members[0], format!("{n}")).await;
+        let frames: Vec<_> = (published..next)
+            .map(|n| match random.random_ratio(1, 10) {
+                true => format!("{n:x<longest$}"),
+                false => format!("{n}"),
+            })
+            .collect();
+        for frame in &frames {
+            publish(&members[0], frame).await;
             if random.random_ratio(1, 20) {
                 tokio::time::sleep(Duration::from_millis(random.random_range(0..10))).await;
             }
         }
         for listener in &mut listeners[1..] {
-            for n in published..next {
-                listener.expect(format!("{n}")).await;
+            for frame in &frames {
+                listener.expect(frame).await;
             }
         }
         published = next;

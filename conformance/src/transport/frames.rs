@@ -3,8 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use invalidation_core::{ErrorKind, Outgoing};
-use rand::Rng as _;
+use rand::{Rng as _, RngExt as _};
 
 use super::{
     TransportHarness,
@@ -15,6 +16,8 @@ use crate::{Unable, seed, wait::within};
 
 /// No case sends more at once.
 const LARGEST_SENT: usize = 64 << 20;
+/// Nor by several nodes at the same time.
+const LARGEST_AT_ONCE: usize = 1 << 20;
 
 /// Every byte passes, whatever text, line or protocol it would mean.
 pub(crate) async fn binary_frames_arrive_whole(
@@ -76,6 +79,39 @@ pub(crate) async fn the_largest_frame_arrives_whole(
     for _ in 0..3 {
         publish(from, &bytes).await;
         listener.expect(&bytes).await;
+    }
+    Ok(())
+}
+
+/// Of several nodes that publish large frames at the same time each arrives whole: no part of one is taken for a part of
+/// another.
+pub(crate) async fn large_frames_at_once_arrive_whole(
+    harness: Arc<dyn TransportHarness>,
+    seed: u64,
+) -> Result<(), Unable> {
+    let cluster = harness.cluster(4).await?;
+    let members = cluster.members();
+    let capabilities = members[0].transport.capabilities();
+    let largest = capabilities.max_frame.min(LARGEST_AT_ONCE);
+    let mut random = seed::random(seed);
+    let mut listeners = Listener::at_all(members).await;
+    for _ in 0..5 {
+        let frames: Vec<_> = (0..members.len())
+            .map(|_| {
+                let mut bytes = vec![0; random.random_range(largest.div_ceil(2)..=largest)];
+                random.fill_bytes(&mut bytes);
+                Bytes::from(bytes)
+            })
+            .collect();
+        let publishing = members.iter().zip(&frames).map(|(m, f)| publish(m, f));
+        // Read all the while: how many bytes may wait is not asked here.
+        let reading = listeners.iter_mut().enumerate().map(|(at, listener)| {
+            let others = frames.iter().enumerate();
+            let others = others.filter(|(from, _)| *from != at || capabilities.echoes);
+            let expected: Vec<_> = others.map(|(_, frame)| frame.clone()).collect();
+            async move { listener.expect_all(&expected).await }
+        });
+        tokio::join!(join_all(publishing), join_all(reading));
     }
     Ok(())
 }

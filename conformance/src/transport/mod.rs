@@ -58,6 +58,7 @@ const CASES: &[Case<dyn TransportHarness>] = cases![dyn TransportHarness;
     "contract: frames are opaque" frames::binary_frames_arrive_whole,
     "contract: frames are opaque" frames::an_empty_frame_arrives,
     "contract: capabilities().max_frame" frames::the_largest_frame_arrives_whole,
+    "contract: frames are delivered whole" frames::large_frames_at_once_arrive_whole,
     "contract: capabilities().max_frame" frames::one_byte_more_is_too_large,
     "contract: capabilities().acknowledges" acknowledging::an_acknowledgement_means_applied,
     "contract: capabilities().acknowledges" acknowledging::a_dropped_acknowledgement_is_not_applied,

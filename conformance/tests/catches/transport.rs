@@ -66,6 +66,20 @@ fn the_honest_transport_passes() {
     });
 }
 
+/// And so does one that keeps a single subscription at a time, which is all that a node needs.
+#[test]
+fn one_that_keeps_one_subscription_passes() {
+    let keeps_one = Some(Mistake::KeepsOneSubscription);
+    let suite = suite(keeps_one);
+    let cases: Vec<_> = names(&suite).collect();
+    all(&cases, |case| match check(keeps_one, case) {
+        Verdict::Passed => None,
+        other => Some(format!(
+            "with one subscription at a time, {case} is {other:?}"
+        )),
+    });
+}
+
 /// Each case is there to catch something: none passes whatever the transport does.
 #[test]
 fn each_case_catches_a_mistake() {

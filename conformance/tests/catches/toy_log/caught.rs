@@ -164,6 +164,13 @@ pub(crate) const CAUGHT: &[(Mistake, &[(&str, &str)])] = &[
         )],
     ),
     (
+        Mistake::ExpiresPastOpenTransactions,
+        &[(
+            "a_gap_beside_an_open_transaction",
+            "missing: users/keys/late/0, users/keys/late/1",
+        )],
+    ),
+    (
         Mistake::ForgetsTheFloor,
         &[(
             "a_purge_past_a_reader_is_told",
@@ -186,6 +193,21 @@ pub(crate) const CAUGHT: &[(Mistake, &[(&str, &str)])] = &[
         ],
     ),
     (
+        Mistake::ChecksBeforeItReads,
+        &[(
+            "a_purge_beside_a_read_is_told",
+            "the cursor expires, or nothing is missing: expected 4 entries exactly once, and 1 came",
+        )],
+    ),
+    (
+        Mistake::ChecksBeforeItWaits,
+        &[(
+            "a_purge_beside_a_read_is_told",
+            "beside a read that waited: the cursor expires, or nothing is missing: expected 4 entries exactly once, and \
+             1 came",
+        )],
+    ),
+    (
         Mistake::PurgesInTwoSteps,
         &[("a_dropped_purge_hides_nothing", "missing: users/keys/1/0")],
     ),
@@ -196,6 +218,20 @@ pub(crate) const CAUGHT: &[(Mistake, &[(&str, &str)])] = &[
     (
         Mistake::PurgesTheYoung,
         &[("a_purge_keeps_what_is_younger", "expected 0, and found 4")],
+    ),
+    (
+        Mistake::PurgesTheYoungWithTheOld,
+        &[(
+            "a_purge_keeps_what_is_younger",
+            "stay when older ones are purged with a retention of 2s: expected 5 entries exactly once, and 0 came",
+        )],
+    ),
+    (
+        Mistake::TakesSecondsForMilliseconds,
+        &[(
+            "a_purge_keeps_what_is_younger",
+            "stay when older ones are purged with a retention of 2s: expected 5 entries exactly once, and 0 came",
+        )],
     ),
     (
         Mistake::IdentityUnchecked,

@@ -37,6 +37,8 @@ pub(crate) enum Mistake {
     LateHead,
     /// `head` is the last id that was given, to whatever transaction.
     HeadPastOpenTransactions,
+    /// After a gap one reads on from the last id that was given, to whatever transaction.
+    ExpiresPastOpenTransactions,
     /// A purge does not move the floor.
     ForgetsTheFloor,
     /// A purge deletes first, and moves the floor after.
@@ -111,6 +113,14 @@ pub(crate) enum Mistake {
     EmptyWithoutRights,
     /// `covers` compares ids, which are given before the commit.
     CoversById,
+    /// A purge deletes all but the newest, once anything is old enough.
+    PurgesTheYoungWithTheOld,
+    /// A retention is counted in milliseconds, by the number of its seconds.
+    TakesSecondsForMilliseconds,
+    /// No mistake: it takes 100 entries in one append at most, and refuses more.
+    TakesAHundredAtMost,
+    /// No mistake: of one page it tells what cannot be decoded last, which somebody else wrote.
+    TellsOthersLast,
     /// A purge deletes nothing unless it is asked for everything.
     PurgesOnlyEverything,
     /// It claims to keep what it acknowledged, and loses the last of it in a crash, which it tells.
@@ -143,6 +153,10 @@ pub(crate) enum Mistake {
     SlowMeansNothingNew,
     /// The floor is the highest id that was purged, and ids are given before the commit.
     FloorById,
+    /// A read looks first whether its past is still there, and then for what is new.
+    ChecksBeforeItReads,
+    /// A read that waits looks at its past before it waits, and not after.
+    ChecksBeforeItWaits,
     /// Installing sets the floor back.
     InstallResetsTheFloor,
     /// The floor is kept in the server's memory.

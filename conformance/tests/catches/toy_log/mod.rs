@@ -212,6 +212,18 @@ impl ToyLog {
         }
     }
 
+    /// Until there is something behind the cursor, or a moment.
+    async fn waits_for_more(&self, request: &ReadRequest<'_>) {
+        let end = tokio::time::Instant::now() + request.wait.unwrap_or_default();
+        loop {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let nothing = is_empty(&self.server.store.lock().page(request));
+            if !nothing || tokio::time::Instant::now() >= end {
+                return;
+            }
+        }
+    }
+
     /// Waits for another node, here with the lock held.
     async fn hold_lock(&self, operation: &'static str) -> Result<(), Error> {
         if self.server.has(Mistake::LeavesLocksBehind) {
@@ -290,6 +302,9 @@ impl InvalidationLog for ToyLog {
         let turn = self.waits.lock().await;
         drop(turn);
         self.answer().await;
+        if self.server.has(Mistake::TakesAHundredAtMost) && entries.len() > 100 {
+            return Err(too_large());
+        }
         if is_too_large(entries) && !self.server.has(Mistake::GroupFailsTogether) {
             return Err(too_large());
         }
@@ -400,6 +415,16 @@ impl InvalidationLog for ToyLog {
             && self.server.has(Mistake::SeriesInTheHandle)
         {
             request.after = last;
+        }
+        let expires = {
+            let store = self.server.store.lock();
+            let checks = store.checks_before(&request);
+            checks.then(|| store.expires(&request))
+        };
+        match expires {
+            None => {}
+            Some(Some(expired)) => return Ok(expired),
+            Some(None) => self.waits_for_more(&request).await,
         }
         let mut page = self.server.store.lock().page(&request);
         if self.server.has(Mistake::WaitsWithTheLock)

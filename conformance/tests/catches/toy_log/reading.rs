@@ -105,7 +105,10 @@ impl Store {
                     | Mistake::ForgetsTheFloor
                     | Mistake::PurgesInTwoSteps
                     | Mistake::ChecksTheFirstPageAlone
+                    | Mistake::ChecksBeforeItReads
+                    | Mistake::ChecksBeforeItWaits
                     | Mistake::WitnessUnchecked
+                    | Mistake::ExpiresPastOpenTransactions
                     | Mistake::WrapsItsLimit
                     | Mistake::ClaimsEachPageOfASeries
                     | Mistake::FloorById
@@ -118,18 +121,38 @@ impl Store {
     }
 
     fn expired(&self, request: &ReadRequest<'_>, reason: GapReason) -> Page {
+        let mut newest = self.newest();
+        if self.has(Mistake::ExpiresPastOpenTransactions) {
+            let open = self.rows.iter().filter(|row| row.commit.is_none());
+            newest.at += open.count() as u64;
+        }
         Page::Expired {
-            next: self.cursor(self.newest()),
+            next: self.cursor(newest),
             as_of: request.started,
             reason,
         }
+    }
+
+    /// Whether this read's past is looked at before its page, by mistake.
+    pub(crate) fn checks_before(&self, request: &ReadRequest<'_>) -> bool {
+        self.has(Mistake::ChecksBeforeItReads)
+            || self.has(Mistake::ChecksBeforeItWaits) && request.wait.is_some()
+    }
+
+    /// What is wrong with its past now.
+    pub(crate) fn expires(&self, request: &ReadRequest<'_>) -> Option<Page> {
+        let reason = self.check(request.after).err()?;
+        Some(self.expired(request, reason))
     }
 
     pub(crate) fn page(&mut self, request: &ReadRequest<'_>) -> Page {
         self.reads += 1;
         let later_page = request.started != request.series_started;
         let checked = match parse(request.after) {
-            Some((_, place)) if later_page && self.has(Mistake::ChecksTheFirstPageAlone) => {
+            Some((_, place))
+                if later_page && self.has(Mistake::ChecksTheFirstPageAlone)
+                    || self.checks_before(request) =>
+            {
                 Ok(place)
             }
             _ => self.check(request.after),
@@ -200,6 +223,9 @@ impl Store {
             }
             Some(Mistake::Duplicates) if places.len() > 2 => next = places[places.len() - 2],
             Some(Mistake::Reorders) => entries.reverse(),
+            Some(Mistake::TellsOthersLast) => entries.sort_by_key(|logged: &LoggedEntry| {
+                matches!(logged.payload, Payload::Undecodable { .. })
+            }),
             _ => {}
         }
         if self.has(Mistake::ConsumesWhatIsRead) {
@@ -224,8 +250,9 @@ impl Store {
         if place.at < self.floor.at {
             return Err(GapReason::Purged);
         }
-        let unchecked =
-            self.has(Mistake::WitnessUnchecked) || self.has(Mistake::HeadPastOpenTransactions);
+        let unchecked = self.has(Mistake::WitnessUnchecked)
+            || self.has(Mistake::ExpiresPastOpenTransactions)
+            || self.has(Mistake::HeadPastOpenTransactions);
         let deleted = place.nonce == 0
             && place.at < self.next_commit
             && !self.visible().any(|(there, _)| there.at == place.at);

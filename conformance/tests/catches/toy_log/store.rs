@@ -213,13 +213,21 @@ impl Store {
         if self.has(Mistake::PurgesOnlyEverything) && !retention.is_zero() {
             return 0;
         }
+        let retention = match self.mistake {
+            Some(Mistake::TakesSecondsForMilliseconds) => {
+                Duration::from_millis(retention.as_secs())
+            }
+            _ => retention,
+        };
+        let old = self.rows.iter().any(|row| row.at.elapsed() >= retention);
+        let takes_all = self.has(Mistake::PurgesTheYoungWithTheOld) && old;
         let keep_newest = usize::from(!self.has(Mistake::PurgesTheNewest));
         let mut going: Vec<_> = self
             .visible()
             .map(|(place, row)| (place, row.clone()))
             .collect();
         going.truncate(going.len().saturating_sub(keep_newest));
-        if !self.has(Mistake::PurgesTheYoung) {
+        if !self.has(Mistake::PurgesTheYoung) && !takes_all {
             going.retain(|(_, row)| row.at.elapsed() >= retention);
         }
         let last = if self.has(Mistake::FloorById) {

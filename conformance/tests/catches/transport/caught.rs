@@ -104,6 +104,16 @@ pub(super) const CAUGHT: &[Caught] = &[
         ],
     ),
     (
+        Mistake::SendsLargeFramesAside,
+        "one_origin_arrives_in_order",
+        &["expected frame of 60000 bytes", "and got frame \""],
+    ),
+    (
+        Mistake::MixesParts,
+        "large_frames_at_once_arrive_whole",
+        &["expected 3 frames", "that nobody sent", "missing: of "],
+    ),
+    (
         Mistake::TakesAnySize,
         "one_byte_more_is_too_large",
         &["expected TooLarge", "it was published"],
@@ -129,6 +139,11 @@ pub(super) const CAUGHT: &[Caught] = &[
         Mistake::OverflowsSilently,
         "a_slow_subscriber_gets_a_gap",
         &["expected a gap for the ", "missing"],
+    ),
+    (
+        Mistake::TellsOneOverflow,
+        "a_slow_subscriber_gets_a_gap",
+        &["expected a gap for the ", "missing", "\"second flood "],
     ),
     (
         Mistake::BuffersWithoutBound,

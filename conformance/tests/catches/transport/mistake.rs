@@ -25,10 +25,16 @@ pub(super) enum Mistake {
     SkipsEmptyFrames,
     Truncates,
     TakesAnySize,
+    /// Large frames go another way than small ones, which is slower.
+    SendsLargeFramesAside,
+    /// Large frames go in parts, which are put together as they come, whoever sent them.
+    MixesParts,
     AcknowledgesEarly,
     AcknowledgesTheDropped,
     OneAtATime,
     OverflowsSilently,
+    /// Of overflows it tells the first.
+    TellsOneOverflow,
     BuffersWithoutBound,
     /// After an overflow nothing comes any more.
     EndsWithAnOverflow,
@@ -105,6 +111,8 @@ pub(super) enum Mistake {
     CannotMend,
     /// The harness breaks nothing, and makes no stranger.
     BreaksNothing,
+    /// No mistake: a node keeps one subscription, and so does this.
+    KeepsOneSubscription,
     /// Not its own: the server keeps what a subscriber does not read, as much as it is.
     QueuesInFront,
     /// A subscription that was quiet for a second hears nothing any more.

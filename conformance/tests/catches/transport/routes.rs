@@ -9,8 +9,15 @@ use invalidation_core::{
     CacheInvalidationTransport as _, Delivery, Destination, Error, ErrorKind, Outgoing, PeerOutcome,
 };
 
-use super::{harness::BUFFER, net::Silence, wrong::Wrong};
+use super::{
+    harness::{BUFFER, MAX_FRAME},
+    net::Silence,
+    streams,
+    wrong::Wrong,
+};
 
+/// From here on frames are large to some.
+pub(super) const LARGE: usize = 8 << 10;
 /// How many nodes it knows at most.
 const A_FEW: usize = 4;
 /// How long a frame waits to be written.
@@ -43,6 +50,38 @@ pub(super) async fn by_and_by(from: &Wrong, frame: Outgoing) -> Result<Delivery,
         inner.publish(frame).await
     });
     Ok(Delivery::default())
+}
+
+/// To all, by another way, on which it takes longer.
+pub(super) fn aside(from: &Wrong, frame: Outgoing) -> Result<Delivery, Error> {
+    let inner = from.inner.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(WRITES_AFTER).await;
+        inner.publish(frame).await
+    });
+    Ok(Delivery::default())
+}
+
+/// To all, in parts, each of which says whether more follow.
+pub(super) async fn in_parts(from: &Wrong, frame: Outgoing) -> Result<Delivery, Error> {
+    if frame.bytes.len() > MAX_FRAME {
+        return from.inner.publish(frame).await;
+    }
+    let part = |begin: &[u8], bytes: &[u8]| {
+        let mut part = frame.clone();
+        part.bytes = [begin, bytes].concat().into();
+        part
+    };
+    let mut bytes = &frame.bytes[..];
+    while bytes.len() > LARGE {
+        let (first, rest) = bytes.split_at(LARGE);
+        let mut first = part(streams::MORE, first);
+        first.want_ack = false;
+        confirmed(from, first).await?;
+        tokio::task::yield_now().await;
+        bytes = rest;
+    }
+    confirmed(from, part(streams::LAST, bytes)).await
 }
 
 /// To one of the others, another one each time.

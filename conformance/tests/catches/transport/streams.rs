@@ -1,7 +1,10 @@
 //! Subscriptions: the honest one, which pings, and those that hide or change something.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -13,6 +16,10 @@ use invalidation_core::{
 use tokio::time::{Instant, timeout};
 
 use super::net::{Line, Pulse};
+
+/// What a part begins with behind which more follow, and the last one.
+pub(super) const MORE: &[u8] = b"+";
+pub(super) const LAST: &[u8] = b".";
 
 /// What an honest subscription keeps in mind.
 struct Pinging {
@@ -149,6 +156,55 @@ pub(super) fn without_gaps(stream: Subscription) -> Subscription {
     };
     let first = stream::iter([Ok(Signal::Gap(GapReason::Overflow))]);
     first.chain(stream.filter(wanted)).boxed()
+}
+
+/// Tells that it lost something once, and then never again.
+pub(super) fn with_one_gap(stream: Subscription) -> Subscription {
+    let mut told = false;
+    let wanted = move |signal: &Result<Signal, Error>| {
+        let gap = matches!(signal, Ok(Signal::Gap(GapReason::Overflow)));
+        std::future::ready(!gap || !std::mem::replace(&mut told, true))
+    };
+    stream.filter(wanted).boxed()
+}
+
+/// Puts parts together as they come: the first byte says whether more follow.
+pub(super) fn of_parts(stream: Subscription) -> Subscription {
+    let mut parts = Vec::new();
+    let put_together = move |signal| {
+        let whole = match signal {
+            Ok(Signal::Frame(mut frame)) => {
+                let last = frame.bytes.split_to(1) == LAST;
+                parts.extend_from_slice(&frame.bytes);
+                last.then(|| {
+                    frame.bytes = std::mem::take(&mut parts).into();
+                    Ok(Signal::Frame(frame))
+                })
+            }
+            other => Some(other),
+        };
+        std::future::ready(whole)
+    };
+    stream.filter_map(put_together).boxed()
+}
+
+/// Counts one as long as it has not ended.
+pub(super) fn alone(stream: Subscription, alive: Arc<AtomicBool>) -> Subscription {
+    struct Alone(Arc<AtomicBool>);
+    impl Drop for Alone {
+        fn drop(&mut self) {
+            self.0.store(false, Ordering::SeqCst);
+        }
+    }
+    let state = (stream, Some(Alone(alive)));
+    let next = |(mut stream, mut alone): (Subscription, Option<Alone>)| async move {
+        let signal = stream.next().await;
+        if !matches!(signal, Some(Ok(_))) {
+            alone = None;
+        }
+        Some((signal?, (stream, alone)))
+    };
+    stream::unfold(state, next).boxed()
 }
 
 /// Tells nothing any more after a gap.

@@ -43,6 +43,8 @@ pub(super) struct Wrong {
     /// Whether each frame goes out twice.
     twice: AtomicBool,
     subscribed: AtomicBool,
+    /// Whether it has a subscription that has not ended.
+    alone: Arc<AtomicBool>,
     closed: AtomicBool,
     turn: tokio::sync::Mutex<()>,
     failed: Mutex<Vec<Outgoing>>,
@@ -70,6 +72,7 @@ impl Wrong {
             probed_badly: AtomicBool::new(false),
             twice: AtomicBool::new(false),
             subscribed: AtomicBool::new(false),
+            alone: Arc::default(),
             closed: AtomicBool::new(false),
             turn: tokio::sync::Mutex::default(),
             failed: Mutex::default(),
@@ -158,6 +161,12 @@ impl Wrong {
                 std::future::pending().await
             }
             Some(Mistake::WaitsForTheBackend) => routes::once_it_is_back(self, &frame).await,
+            Some(Mistake::SendsLargeFramesAside)
+                if (routes::LARGE..=MAX_FRAME).contains(&frame.bytes.len()) =>
+            {
+                routes::aside(self, frame.clone())
+            }
+            Some(Mistake::MixesParts) => routes::in_parts(self, frame.clone()).await,
             Some(Mistake::SaysOkFromItsBuffer) => routes::by_and_by(self, frame.clone()).await,
             Some(Mistake::TrustsItsOwnSilence) => self.inner.publish(frame.clone()).await,
             _ => routes::confirmed(self, frame.clone()).await,
@@ -274,6 +283,23 @@ impl CacheInvalidationTransport for Wrong {
             Some(Mistake::HearsTwiceOnceItReconnected) if again => streams::twice(stream),
             Some(Mistake::EndsWithAnOverflow) => streams::until_a_gap(stream),
             Some(Mistake::Reorders) => streams::reordered(stream),
+            Some(Mistake::TellsOneOverflow) => {
+                let told = streams::with_one_gap(stream);
+                streams::pinging(told, self.pulse(), NOTICES_WITHIN)
+            }
+            Some(Mistake::MixesParts) => {
+                let whole = streams::of_parts(stream);
+                streams::pinging(whole, self.pulse(), NOTICES_WITHIN)
+            }
+            Some(Mistake::KeepsOneSubscription) => {
+                if self.alone.swap(true, Ordering::SeqCst) {
+                    let message = "there is a subscription that has not ended";
+                    let refused = Error::new(ErrorKind::Invalid, "wrong", "subscribe", message);
+                    return Err(refused);
+                }
+                let honest = streams::pinging(stream, self.pulse(), NOTICES_WITHIN);
+                streams::alone(honest, Arc::clone(&self.alone))
+            }
             Some(Mistake::OverflowsSilently) => streams::without_gaps(stream),
             Some(Mistake::TellsAGapBeforeEachFrame) => streams::with_gaps(stream),
             Some(Mistake::TellsAGapAfterwards) => streams::with_a_gap_afterwards(stream),
