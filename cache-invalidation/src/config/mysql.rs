@@ -5,6 +5,7 @@ use super::{
     secret::Secret,
     sources,
     table::{Provenance, Table},
+    tls,
 };
 
 /// The log on MySQL and MariaDB: `log.url`, and `[log.mysql]`.
@@ -17,6 +18,8 @@ pub struct MySqlConfig {
     pub password: Option<Secret>,
     /// The database that holds the log. Default: that of the URL.
     pub database: Option<String>,
+    /// The `ssl-mode` by which the link is not verified, which only `insecure_tls = true` allows.
+    pub insecure_tls: Option<&'static str>,
 }
 
 pub(super) fn parse(log: &Table<'_>, table: &Table<'_>) -> Option<MySqlConfig> {
@@ -36,8 +39,10 @@ pub(super) fn parse(log: &Table<'_>, table: &Table<'_>) -> Option<MySqlConfig> {
         log.refuse("url", "write `mysql://USER@HOST:PORT/DATABASE`");
         return None;
     }
+    let (url, insecure_tls) = tls::guard_mysql(url, log, table)?;
     Some(MySqlConfig {
         url: Secret::new(url)?,
+        insecure_tls,
         password: password(table),
         database: table.text("database").map(Into::into),
     })

@@ -45,7 +45,7 @@ pub(super) fn parse(log: &Table<'_>, table: &Table<'_>) -> Option<PostgresConfig
             ("transaction", PoolingChoice::Transaction),
         ],
     );
-    let (url, insecure_tls) = tls::guard(url, log, table)?;
+    let (url, insecure_tls) = tls::guard_postgres(url, log, table)?;
     Some(PostgresConfig {
         url: Secret::new(url)?,
         insecure_tls,

@@ -51,7 +51,7 @@ pub(super) fn parse(table: &Table<'_>, log: Option<&LogChoice>) -> Option<Postgr
     };
     let password = postgres::password(table);
     let server = if table.has("url") {
-        let (url, insecure_tls) = tls::guard(postgres::url(table, table)?, table, table)?;
+        let (url, insecure_tls) = tls::guard_postgres(postgres::url(table, table)?, table, table)?;
         Server {
             url: Secret::new(url)?,
             password,

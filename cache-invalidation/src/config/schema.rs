@@ -65,7 +65,7 @@ pub(super) const POSTGRES: Section = Section {
 
 pub(super) const MYSQL: Section = Section {
     path: "log.mysql",
-    keys: &["database", "password", "password_file"],
+    keys: &["database", "password", "password_file", "insecure_tls"],
 };
 
 pub(super) const TRANSPORT: Section = Section {

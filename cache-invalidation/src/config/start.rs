@@ -53,6 +53,19 @@ impl Config {
     }
 }
 
+/// Says once that a link is not verified, by which mode, and what would.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+fn warn_of_weak_tls(of: &'static str, mode: Option<&'static str>, verified: &'static str) {
+    if let Some(mode) = mode {
+        tracing::warn!(
+            of,
+            mode,
+            "insecure_tls: nobody checks that the database server is the one that is meant, so that whoever is in \
+             between can read and write what it is asked: use {verified}"
+        );
+    }
+}
+
 #[cfg(feature = "sqlite")]
 mod sqlite {
     use std::time::Duration;
@@ -133,6 +146,7 @@ mod postgres {
     use invalidation_core::{Error, ErrorKind, NodeBuilder, Sender};
     use invalidation_transport_pg::{PgLog, PgTransport, Pooling};
 
+    use super::warn_of_weak_tls;
     use crate::config::{Config, PoolingChoice, PostgresConfig, PostgresTransportConfig, Secret};
 
     /// How long a node that was killed counts as a peer, unless polls are rare.
@@ -148,7 +162,7 @@ mod postgres {
             postgres: &PostgresConfig,
         ) -> Result<NodeBuilder, Error> {
             let within = |timeout: Duration| timeout.clamp(BOUNDS.0, BOUNDS.1);
-            warn_of_weak_tls("log", postgres.insecure_tls);
+            warn_of_weak_tls("log", postgres.insecure_tls, "sslmode=verify-full");
             let mut log = PgLog::builder(text(&postgres.url)?)
                 .pooling(match postgres.pooling {
                     PoolingChoice::Detect => Pooling::Detect,
@@ -190,7 +204,7 @@ mod postgres {
                 notices_loss_within,
                 buffered_frames,
             } = postgres;
-            warn_of_weak_tls("transport", *insecure_tls);
+            warn_of_weak_tls("transport", *insecure_tls, "sslmode=verify-full");
             let mut transport = PgTransport::builder(self.cluster.as_str()).url(text(url)?);
             if let Some(password) = password {
                 transport = transport.password(text(password)?);
@@ -211,17 +225,6 @@ mod postgres {
         }
     }
 
-    fn warn_of_weak_tls(of: &'static str, mode: Option<&'static str>) {
-        if let Some(mode) = mode {
-            tracing::warn!(
-                of,
-                sslmode = mode,
-                "insecure_tls: nobody checks that the database server is the one that is meant, so that whoever is in \
-                 between can read and write what it is asked: use sslmode=verify-full"
-            );
-        }
-    }
-
     fn text(secret: &Secret) -> Result<&str, Error> {
         let refuse = |_| {
             let why = "the URL or the password of the log is not UTF-8: write it so";
@@ -236,8 +239,9 @@ mod mysql {
     use std::time::Duration;
 
     use invalidation_core::{Error, ErrorKind, NodeBuilder};
-    use invalidation_log_mysql::MySqlLog;
+    use invalidation_log_mysql::{MySqlLog, Protection};
 
+    use super::warn_of_weak_tls;
     use crate::config::{Config, MySqlConfig, Secret};
 
     /// What the log takes at most, and at least.
@@ -249,6 +253,7 @@ mod mysql {
             builder: NodeBuilder,
             mysql: &MySqlConfig,
         ) -> Result<NodeBuilder, Error> {
+            warn_of_weak_tls("log", mysql.insecure_tls, Protection::VERIFIED);
             let within = |timeout: Duration| timeout.clamp(BOUNDS.0, BOUNDS.1);
             let mut log = MySqlLog::builder(text(&mysql.url)?)
                 .read_timeout(within(self.settings.read_timeout))

@@ -5,24 +5,97 @@ use super::table::Table;
 /// The setting that allows it.
 const KEY: &str = "insecure_tls";
 
-/// The URL that stands in `at`, so that its link is verified, unless `table` says that it need not be; then the mode by
-/// which it is not.
-#[cfg(feature = "postgres")]
-pub(super) fn guard(
-    url: &str,
-    at: &Table<'_>,
-    table: &Table<'_>,
-) -> Option<(String, Option<&'static str>)> {
-    use invalidation_transport_pg::Protection;
+/// A URL whose link is verified, or the mode by which it is not.
+pub(super) type Guarded = (String, Option<&'static str>);
 
-    let insecure = table.flag(KEY).unwrap_or(false);
-    let protection = match Protection::of(url) {
-        Ok(protection) => protection,
+/// How well a link is protected, by what its URL says.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+enum Protection {
+    Local,
+    Verified,
+    Weak(&'static str),
+    Unsaid,
+    Unknown,
+}
+
+/// The driver's words.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+struct Words {
+    /// The option of the URL.
+    option: &'static str,
+    /// The option as it must be.
+    verified: &'static str,
+    /// What else it may be.
+    weaker: &'static str,
+    /// The option that names a certificate authority.
+    authority: &'static str,
+}
+
+/// The PostgreSQL URL that stands in `at`, so that its link is verified, unless `table` says that it need not be.
+#[cfg(feature = "postgres")]
+pub(super) fn guard_postgres(url: &str, at: &Table<'_>, table: &Table<'_>) -> Option<Guarded> {
+    use invalidation_transport_pg::Protection as Found;
+
+    let words = Words {
+        option: "sslmode",
+        verified: Found::VERIFIED,
+        weaker: "verify-ca, require, prefer or disable",
+        authority: "sslrootcert",
+    };
+    let protection = match Found::of(url) {
+        Ok(Found::Local) => Protection::Local,
+        Ok(Found::Verified) => Protection::Verified,
+        Ok(Found::Weak(mode)) => Protection::Weak(mode),
+        Ok(Found::Unsaid) => Protection::Unsaid,
+        Ok(_) => Protection::Unknown,
         Err(error) => {
             at.refuse("url", error.message);
             return None;
         }
     };
+    guard(url, &protection, &words, at, table)
+}
+
+/// The MySQL URL that stands in `at`, so that its link is verified, unless `table` says that it need not be.
+#[cfg(feature = "mysql")]
+pub(super) fn guard_mysql(url: &str, at: &Table<'_>, table: &Table<'_>) -> Option<Guarded> {
+    use invalidation_log_mysql::Protection as Found;
+
+    let words = Words {
+        option: "ssl-mode",
+        verified: Found::VERIFIED,
+        weaker: "VERIFY_CA, REQUIRED, PREFERRED or DISABLED",
+        authority: "ssl-ca",
+    };
+    let protection = match Found::of(url) {
+        Ok(Found::Local) => Protection::Local,
+        Ok(Found::Verified) => Protection::Verified,
+        Ok(Found::Weak(mode)) => Protection::Weak(mode),
+        Ok(Found::Unsaid) => Protection::Unsaid,
+        Ok(_) => Protection::Unknown,
+        Err(error) => {
+            at.refuse("url", error.message);
+            return None;
+        }
+    };
+    guard(url, &protection, &words, at, table)
+}
+
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+fn guard(
+    url: &str,
+    protection: &Protection,
+    words: &Words,
+    at: &Table<'_>,
+    table: &Table<'_>,
+) -> Option<Guarded> {
+    let insecure = table.flag(KEY).unwrap_or(false);
+    let Words {
+        option,
+        verified,
+        weaker,
+        authority,
+    } = words;
     let refuse = |why: &str| {
         table.refuse(KEY, why);
         None
@@ -30,47 +103,50 @@ pub(super) fn guard(
     match (protection, insecure) {
         (Protection::Local, _) => Some((url.to_owned(), None)),
         (Protection::Verified, false) => Some((url.to_owned(), None)),
-        (Protection::Unsaid, false) => Some((verified(url), None)),
+        (Protection::Unsaid, false) => Some((with_option(url, verified), None)),
         (Protection::Weak(mode), true) => Some((url.to_owned(), Some(mode))),
         (Protection::Weak(mode), false) => {
             let path = table.path_of(KEY).join(".");
             at.refuse(
                 "url",
                 format!(
-                    "with sslmode={mode} nobody checks that the server is the one that is meant, and it is on another \
-                     host: use sslmode=verify-full, which is the default (sslrootcert names the file of a certificate \
+                    "with {option}={mode} nobody checks that the server is the one that is meant, and it is on another \
+                     host: use {verified}, which is the default ({authority} names the file of a certificate \
                      authority of your own), or write `{path} = true`"
                 ),
             );
             None
         }
-        (Protection::Unsaid, true) => refuse(
-            "is true, and the url does not say how insecure: add sslmode=verify-ca, require, prefer or disable to it, \
-             or take this out",
-        ),
-        (_, true) => refuse("is true, and the connection is verified: take it out"),
-        (_, false) => refuse("the protection of the connection is unknown"),
+        (Protection::Unsaid, true) => refuse(&format!(
+            "is true, and the url does not say how insecure: add {option}={weaker} to it, or take this out"
+        )),
+        (Protection::Verified, true) => {
+            refuse("is true, and the connection is verified: take it out")
+        }
+        (Protection::Unknown, _) => refuse("the protection of the connection is unknown"),
     }
 }
 
-#[cfg(feature = "postgres")]
-fn verified(url: &str) -> String {
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+fn with_option(url: &str, option: &str) -> String {
     let (url, fragment) = match url.split_once('#') {
         Some((url, fragment)) => (url, format!("#{fragment}")),
         None => (url, String::new()),
     };
     let joint = if url.contains('?') { '&' } else { '?' };
-    let verified = invalidation_transport_pg::Protection::VERIFIED;
-    format!("{url}{joint}{verified}{fragment}")
+    format!("{url}{joint}{option}{fragment}")
 }
 
 /// What is not compiled in was refused before.
 #[cfg(not(feature = "postgres"))]
-pub(super) fn guard(
-    url: &str,
-    _: &Table<'_>,
-    table: &Table<'_>,
-) -> Option<(String, Option<&'static str>)> {
+pub(super) fn guard_postgres(url: &str, _: &Table<'_>, table: &Table<'_>) -> Option<Guarded> {
+    table.flag(KEY);
+    Some((url.to_owned(), None))
+}
+
+/// What is not compiled in was refused before.
+#[cfg(not(feature = "mysql"))]
+pub(super) fn guard_mysql(url: &str, _: &Table<'_>, table: &Table<'_>) -> Option<Guarded> {
     table.flag(KEY);
     Some((url.to_owned(), None))
 }

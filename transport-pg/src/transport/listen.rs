@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use invalidation_core::Error;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, PgConnection, Row as _};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -31,7 +31,7 @@ pub(super) async fn open(settings: &Settings) -> Result<(Link, PgConnection), Er
         let encoding = notify(&mut other, &test).await?;
         Ok::<_, sqlx::Error>((link, other, encoding))
     };
-    let (mut link, other, encoding) = match timeout(limit, connecting).await {
+    let (mut link, mut other, encoding) = match timeout(limit, connecting).await {
         Ok(Ok(opened)) => opened,
         Ok(Err(error)) if came_astray(&error) => return Err(pooler_in_between()),
         Ok(Err(error)) => return Err(from_sqlx(OPERATION, error)),
@@ -43,6 +43,13 @@ pub(super) async fn open(settings: &Settings) -> Result<(Link, PgConnection), Er
     }
     if !comes_back(&mut link, &test, limit).await? {
         return Err(pooler_in_between());
+    }
+    // Nor shared is the connection, which is to send the frames: they need not wait for the disk.
+    let hurried = other.execute("SET synchronous_commit = off");
+    match timeout(limit / 2, hurried).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => return Err(from_sqlx(OPERATION, error)),
+        Err(_) => return Err(timed_out(OPERATION, limit)),
     }
     // Only now: a `LISTEN` through a pooler stays behind on a session that others will use, and on this channel they
     // would be sent all that is told.

@@ -28,9 +28,9 @@ pub(super) enum Payload {
 
 /// One message of the simple protocol, and so one transaction, that sends these frames in this order. As commands of
 /// their own: for one frame, which is the usual case, the server is done in two thirds of the time that
-/// `pg_notify` over an array takes it. A frame need not be kept: it is sent without waiting for the disk.
+/// `pg_notify` over an array takes it.
 pub(super) fn statement<'a>(channel: &Channel, frames: impl Iterator<Item = &'a Bytes>) -> String {
-    let mut sql = String::from("SET LOCAL synchronous_commit = off;");
+    let mut sql = String::new();
     for (place, frame) in frames.enumerate() {
         sql.push_str("NOTIFY \"");
         sql.push_str(channel.as_str());

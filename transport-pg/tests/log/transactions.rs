@@ -23,6 +23,13 @@ pub(crate) fn trials() -> Vec<Trial> {
             },
         ),
         bed::trial(
+            "P1_a_reader_that_was_idle_misses_nothing",
+            bed::shared,
+            |server| async {
+                a_reader_that_was_idle_misses_nothing(server).await;
+            },
+        ),
+        bed::trial(
             "P1_P10_a_dump_restored_elsewhere_begins_anew",
             bed::shared,
             |server| async {
@@ -119,4 +126,37 @@ async fn a_copy_of_a_database_begins_anew(server: &Server) {
     let (found, cursor) = drain(&log, &head).await.unwrap();
     assert_eq!(found, entries);
     assert_eq!(drain(&log, &cursor).await.unwrap().0, []);
+}
+
+/// P1: one whose last reads found nothing reads what comes then: of a transaction that was open meanwhile, of one that
+/// began later, and of both.
+async fn a_reader_that_was_idle_misses_nothing(server: &Server) {
+    let url = url(server.address(), &database(server).await);
+    let log = installed(&url).await;
+    for (late, others) in [(true, false), (false, true), (true, true)] {
+        let mut slow = connect(&url).await;
+        run(&mut slow, "BEGIN").await;
+        let (first, second) = (key("late"), key("other"));
+        slow.append_in(&log, std::slice::from_ref(&first))
+            .await
+            .unwrap();
+        let mut cursor = log.head().await.unwrap();
+        for _ in 0..3 {
+            let (found, next) = drain(&log, &cursor).await.unwrap();
+            assert_eq!(found, []);
+            cursor = next;
+        }
+        let mut expected = Vec::new();
+        if others {
+            log.append(std::slice::from_ref(&second)).await.unwrap();
+            expected.push(second);
+        }
+        if late {
+            run(&mut slow, "COMMIT").await;
+            expected.insert(0, first);
+        }
+        let (found, next) = drain(&log, &cursor).await.unwrap();
+        assert_eq!(found, expected, "late: {late}, others: {others}");
+        assert_eq!(drain(&log, &next).await.unwrap().0, []);
+    }
 }

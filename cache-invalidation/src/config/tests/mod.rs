@@ -12,6 +12,8 @@ use super::*;
 mod example;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "mysql")]
+mod mysql;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod properties;
@@ -455,38 +457,5 @@ fn http_names_its_feature() {
     refused(
         &format!("{MINIMAL}[transport.http]\nlisten = '0.0.0.0:1'"),
         &["cargo feature `http`"],
-    );
-}
-
-/// The address and the options of the MySQL log; its password comes from a file or a variable.
-#[cfg(feature = "mysql")]
-#[test]
-fn mysql_is_read() {
-    let toml = "cluster = 'x'
-        [log]
-        url = 'mysql://app@db/billing?ssl-mode=VERIFY_IDENTITY'
-        [log.mysql]
-        database = 'billing_cache'
-        password_file = 'FOLDER/secret'";
-    let mysql = |toml: &str, variables: &[(&str, &str)]| match read(toml, variables).unwrap().log {
-        LogChoice::MySql(mysql) => mysql,
-        other => panic!("{other:?}"),
-    };
-    let read_from_file = mysql(toml, &[]);
-    assert_eq!(read_from_file.database.as_deref(), Some("billing_cache"));
-    assert_eq!(read_from_file.password.unwrap().expose(), SECRET.as_bytes());
-    let url = "CACHE_INVALIDATION__LOG__URL";
-    let by_variable = mysql(
-        "cluster = 'x'",
-        &[(url, "mariadb://app:hunter2@db/billing")],
-    );
-    assert!(!format!("{by_variable:?}").contains("hunter2"));
-    refused(
-        "cluster = 'x'\nlog.url = 'mysql://db/b'\nlog.mysql.password = 'hunter2'",
-        &["does not stand in the configuration itself"],
-    );
-    refused(
-        &format!("{MINIMAL}[log.mysql]\ndatabase = 'x'"),
-        &["`log.mysql`"],
     );
 }
