@@ -140,6 +140,8 @@ async fn a_reader_that_was_idle_misses_nothing(server: &Server) {
         slow.append_in(&log, std::slice::from_ref(&first))
             .await
             .unwrap();
+        // A later one that has ended: without it the open one counts as not begun.
+        log.append(&[key("between")]).await.unwrap();
         let mut cursor = log.head().await.unwrap();
         for _ in 0..3 {
             let (found, next) = drain(&log, &cursor).await.unwrap();
