@@ -505,10 +505,6 @@ pub(crate) const CAUGHT: &[(Mistake, &[(&str, &str)])] = &[
         )],
     ),
     (
-        Mistake::CoversHalf,
-        &[("appends_under_load_are_all_kept", "and found 150 covered")],
-    ),
-    (
         Mistake::DropsKnownNonces,
         &[(
             "an_entry_appended_again_is_read_again",

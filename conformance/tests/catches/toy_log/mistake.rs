@@ -133,8 +133,6 @@ pub(crate) enum Mistake {
     GroupFailsTogether,
     /// Callers that share a statement are given each other's positions.
     GroupsMixPositions,
-    /// `covers` knows every other position.
-    CoversHalf,
     /// An entry whose nonce is there already is not appended.
     DropsKnownNonces,
     /// What is too large to be fetched is skipped.

@@ -275,9 +275,6 @@ impl Store {
         let Some((identity, place)) = parse(cursor) else {
             return false;
         };
-        if self.has(Mistake::CoversHalf) && position.at.get(7).is_some_and(|id| id % 2 == 0) {
-            return false;
-        }
         if self.has(Mistake::CoversById) {
             let passed = self.visible().filter(|(there, _)| there.at <= place.at);
             let newest = passed.map(|(_, row)| row.id).max().unwrap_or_default();
