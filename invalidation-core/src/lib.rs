@@ -32,6 +32,7 @@ pub use memory::{
 };
 pub use node::{
     Attachment, Changes, KeyText, Node, NodeBuilder, NodeSettings, Pending, Published, Receipt,
+    TwoStep, TwoStepError,
 };
 pub use target::InvalidationTarget;
 pub use transport::{

@@ -100,7 +100,9 @@ pub trait InvalidationLog: fmt::Debug + Send + Sync + 'static {
 pub struct LogCapabilities {
     /// The backend's name: `"sqlite"`.
     pub name: &'static str,
-    /// Whether an invalidation can join a transaction (`P2`).
+    /// Whether an invalidation can join a transaction (`P2`). Where it cannot, writers use
+    /// [`Changes::in_two_steps`](crate::Changes::in_two_steps), and one that dies between its commit and the append leaves
+    /// other nodes bounded by their TTL alone.
     pub transactional: bool,
     /// How fresh its reads are.
     pub reads: ReadConsistency,

@@ -16,6 +16,7 @@
 //! | `cache_invalidation_publishes_total` | counter | `transport`, `outcome` |
 //! | `cache_invalidation_publish_seconds` | histogram | `transport` |
 //! | `cache_invalidation_subscriptions_total` | counter | `transport`, `outcome` |
+//! | `cache_invalidation_unlogged_total` | counter | |
 //! | `cache_invalidation_purged_total` | counter | |
 //! | `cache_invalidation_task_restarts_total` | counter | `task` |
 
@@ -50,6 +51,11 @@ pub(crate) fn skipped(source: &'static str) {
 
 pub(crate) fn dropped(reason: &'static str) {
     counter!("cache_invalidation_dropped_total", "reason" => reason).increment(1);
+}
+
+/// A write that was committed elsewhere is logged in the background.
+pub(crate) fn unlogged() {
+    counter!("cache_invalidation_unlogged_total").increment(1);
 }
 
 pub(crate) fn target_failed(cache: &CacheName, reason: &'static str) {

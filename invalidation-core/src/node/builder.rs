@@ -20,6 +20,7 @@ use super::{
     settings::NodeSettings,
     shared::Shared,
     supervise::Tasks,
+    unlogged::{self, Logger},
 };
 use crate::{
     cache::CacheSettings,
@@ -165,6 +166,7 @@ impl NodeBuilder {
                 draining: draining.clone(),
             }));
         }
+        let (unlogged, arrivals) = unlogged::channel();
         let shared = Arc::new(Shared {
             id,
             cluster,
@@ -178,6 +180,7 @@ impl NodeBuilder {
             lease,
             log: self.log,
             lanes,
+            unlogged,
             closed: AtomicBool::new(false),
             lapsed: AtomicBool::new(false),
         });
@@ -192,6 +195,12 @@ impl NodeBuilder {
                 shared: shared.clone(),
                 log: log.clone(),
             });
+            tasks.spawn_draining(Logger::new(
+                shared.clone(),
+                log.clone(),
+                arrivals,
+                draining.clone(),
+            ));
         }
         tasks.spawn(Janitor {
             shared: shared.clone(),

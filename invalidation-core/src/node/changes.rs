@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, hash::Hash, sync::Arc};
 
-use super::{pending::Pending, receipt::Receipt, shared::Shared};
+use super::{pending::Pending, receipt::Receipt, shared::Shared, two_step::TwoStep};
 use crate::{
     cache::Cache,
     error::{Error, ErrorKind},
@@ -21,7 +21,7 @@ const ITEMS_PER_CHANGE: usize = 100_000;
 /// ```text
 /// node.changes().keys(&users, [&id]).clear(&roles).publish().await?;
 /// ```
-#[must_use = "nothing happens until `publish`, `log_in` or `statement`"]
+#[must_use = "nothing happens until `publish`, `log_in`, `statement` or `in_two_steps`"]
 pub struct Changes {
     shared: Arc<Shared>,
     invalidations: Vec<Invalidation>,
@@ -185,6 +185,23 @@ impl Changes {
                 Error::new(ErrorKind::Unsupported, "node", "statement", message)
             })?;
         Ok((statement, Pending::open(self.shared.clone(), entries)))
+    }
+
+    /// In two steps, for a write in a database that the node's log cannot join: from now on this node fills no entry that
+    /// is covered, and [`TwoStep::commit`] appends after the commit. Begin it before the commit; what it does not
+    /// promise stands with [`TwoStep`].
+    ///
+    /// ```text
+    /// let change = node.changes().keys(&users, [&id]).in_two_steps()?;
+    /// change.commit(tx.commit()).await?;
+    /// ```
+    ///
+    /// # Errors
+    /// When the node was shut down.
+    pub fn in_two_steps(self) -> Result<TwoStep, Error> {
+        self.shared.check_open("in_two_steps")?;
+        let pending = Pending::open(self.shared.clone(), self.entries());
+        Ok(TwoStep::open(pending, self.want_ack))
     }
 
     fn entries(&self) -> Vec<Entry> {

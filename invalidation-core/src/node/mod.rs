@@ -18,6 +18,8 @@ mod registry;
 mod settings;
 mod shared;
 mod supervise;
+mod two_step;
+mod unlogged;
 
 use std::{
     collections::HashMap,
@@ -38,6 +40,7 @@ pub use receipt::{Published, Receipt};
 pub(crate) use registry::NameClaim;
 pub use settings::NodeSettings;
 pub(crate) use shared::Shared;
+pub use two_step::{TwoStep, TwoStepError};
 
 use self::{attach::Bounded, supervise::Tasks};
 use crate::{

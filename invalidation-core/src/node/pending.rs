@@ -10,7 +10,7 @@ use super::{
 use crate::{
     frame::Standing,
     observe,
-    words::{Entry, Position},
+    words::{Entry, Invalidation, Position, Scope},
 };
 
 /// Invalidations that stand in a transaction which is not committed yet (`P2`).
@@ -44,6 +44,47 @@ impl Pending {
         &self.entries
     }
 
+    pub(super) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// The entries were appended by themselves, as the second of two steps: applies here, and publishes.
+    pub(super) fn logged(mut self, positions: Vec<Position>, want_ack: bool) -> Receipt {
+        let standing = match &self.shared.log {
+            Some(log) => proven(&positions, log.identity()),
+            None => Standing::Proven(None),
+        };
+        self.positions = positions;
+        self.settle(&standing, want_ack)
+    }
+
+    /// Names whole caches in the place of what the log does not take (`P11`); `false` when it does already.
+    pub(super) fn widen(&mut self) -> bool {
+        let mut wider: Vec<Invalidation> = Vec::new();
+        for entry in &self.entries {
+            let invalidation = match &entry.invalidation {
+                Invalidation::Everything => Invalidation::Everything,
+                Invalidation::Cache { cache, .. } => Invalidation::Cache {
+                    cache: cache.clone(),
+                    scope: Scope::All,
+                },
+            };
+            if !wider.contains(&invalidation) {
+                wider.push(invalidation);
+            }
+        }
+        let narrow = self.entries.iter().any(|entry| {
+            let Invalidation::Cache { scope, .. } = &entry.invalidation else {
+                return false;
+            };
+            *scope != Scope::All
+        });
+        if narrow {
+            self.entries = wider.into_iter().map(Entry::new).collect();
+        }
+        narrow
+    }
+
     pub(super) fn appended(&mut self, positions: Vec<Position>) {
         self.positions = positions;
     }
@@ -67,7 +108,7 @@ impl Pending {
     pub fn committed(mut self) -> Receipt {
         let identity = self.shared.log.as_ref().and_then(|log| log.identity());
         let standing = proven(&self.positions, identity);
-        self.settle(&standing)
+        self.settle(&standing, false)
     }
 
     /// The transaction was rolled back for certain: nothing is published. The entries are dropped here, since
@@ -85,13 +126,13 @@ impl Pending {
         &self.positions
     }
 
-    fn settle(&mut self, standing: &Standing) -> Receipt {
+    fn settle(&mut self, standing: &Standing, want_ack: bool) -> Receipt {
         self.open = false;
         let receipt = self.shared.spread(
             &self.entries,
             std::mem::take(&mut self.positions),
             standing,
-            false,
+            want_ack,
         );
         self.quarantine.release();
         receipt
@@ -102,7 +143,7 @@ impl Drop for Pending {
     fn drop(&mut self) {
         if self.open {
             observe::dropped("commit_outcome_unknown");
-            drop(self.settle(&Standing::Claimed));
+            drop(self.settle(&Standing::Claimed, false));
         }
     }
 }

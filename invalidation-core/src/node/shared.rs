@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use super::{applier::Applier, lane::Lane, receipt::Receipt, settings::NodeSettings};
+use super::{
+    applier::Applier, lane::Lane, receipt::Receipt, settings::NodeSettings, unlogged::Unlogged,
+};
 use crate::{
     clock::NodeClock,
     error::{Error, ErrorKind},
@@ -29,6 +31,7 @@ pub(crate) struct Shared {
     pub(super) applier: Applier,
     pub(super) log: Option<SharedLog>,
     pub(super) lanes: Vec<Arc<Lane>>,
+    pub(super) unlogged: Unlogged,
     pub(super) closed: AtomicBool,
     pub(super) lapsed: AtomicBool,
 }
