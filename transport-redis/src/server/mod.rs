@@ -20,6 +20,7 @@ pub(crate) use self::{
     access::{Access, reaches_servers},
     greeting::{Greeting, ask as ask_greeting},
     link::Link,
+    place::Address,
 };
 pub use protection::Protection;
 

@@ -7,6 +7,7 @@ mod inbox;
 mod listen;
 mod outbox;
 mod payload;
+mod primary;
 
 use std::{fmt, sync::Arc};
 
@@ -21,7 +22,9 @@ use tokio_util::{
     task::TaskTracker,
 };
 
-use self::{builder::Settings, failure::closed, outbox::Outbox, payload::MAX_FRAME};
+use self::{
+    builder::Settings, failure::closed, outbox::Outbox, payload::MAX_FRAME, primary::Primary,
+};
 use crate::error::{BACKEND, error};
 
 pub use builder::RedisTransportBuilder;
@@ -72,6 +75,7 @@ pub use builder::RedisTransportBuilder;
 /// It needs a tokio runtime from its first call on. Dropping it ends its tasks and connections.
 pub struct RedisTransport {
     settings: Arc<Settings>,
+    primary: Arc<Primary>,
     outbox: Outbox,
     tasks: TaskTracker,
     closing: CancellationToken,
@@ -88,8 +92,10 @@ impl RedisTransport {
     fn new(settings: Settings) -> Self {
         let closing = CancellationToken::new();
         let settings = Arc::new(settings);
+        let primary = Arc::new(Primary::new());
         Self {
-            outbox: Outbox::new(Arc::clone(&settings)),
+            outbox: Outbox::new(Arc::clone(&settings), Arc::clone(&primary)),
+            primary,
             settings,
             tasks: TaskTracker::new(),
             _stop: closing.clone().drop_guard(),
@@ -121,14 +127,12 @@ impl CacheInvalidationTransport for RedisTransport {
     }
 
     async fn subscribe(&self) -> Result<Subscription, Error> {
-        let stop = self.closing.child_token();
+        let opening = listen::open(&self.settings, &self.primary, &self.closing);
         // After an outage the present connection for frames is most likely dead.
-        let opening = self
-            .outbox
-            .renew_beside(listen::open(&self.settings, &stop));
+        let opening = self.outbox.renew_beside(opening);
         let (live, reader) = self.unless_closed("subscribe", opening).await?;
-        let settings = Arc::clone(&self.settings);
-        self.tasks.spawn(listen::follow(live, settings));
+        let (settings, primary) = (Arc::clone(&self.settings), Arc::clone(&self.primary));
+        self.tasks.spawn(listen::follow(live, settings, primary));
         Ok(reader.boxed())
     }
 

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use redis::{Pipeline, Value};
 use tokio::time::{Instant, timeout};
 
-use super::{builder::Settings, failure::closed, payload::Framed};
+use super::{builder::Settings, failure::closed, payload::Framed, primary::Primary};
 use crate::{
     error::{duplicate, from_redis, from_server, timed_out},
     server::{Greeting, Link, ask_greeting},
@@ -21,6 +21,7 @@ const PROBE: &str = "probe";
 #[derive(Debug)]
 pub(super) struct Outbox {
     settings: Arc<Settings>,
+    primary: Arc<Primary>,
     present: Mutex<Present>,
     /// Held by who connects, for whom the others wait, each within its own time.
     opening: tokio::sync::Mutex<Opening>,
@@ -43,13 +44,14 @@ struct Opening {
 }
 
 impl Outbox {
-    pub(super) fn new(settings: Arc<Settings>) -> Self {
+    pub(super) fn new(settings: Arc<Settings>, primary: Arc<Primary>) -> Self {
         let opening = tokio::sync::Mutex::new(Opening {
             refused: None,
             pause: settings.reconnect_wait.0,
         });
         Self {
             settings,
+            primary,
             present: Mutex::new(Present::Nothing),
             opening,
         }
@@ -175,6 +177,7 @@ impl Outbox {
                 if matches!(*present, Present::Closed) {
                     return Err(closed(operation));
                 }
+                self.primary.found(&link);
                 *present = Present::Link(link.clone());
                 Ok(link)
             }
@@ -198,7 +201,9 @@ impl Outbox {
 
     fn present(&self) -> Option<Link> {
         match &*self.present.lock() {
-            Present::Link(link) if !link.is_lost() => Some(link.clone()),
+            Present::Link(link) if !link.is_lost() && self.primary.is_at(link) => {
+                Some(link.clone())
+            }
             _ => None,
         }
     }
