@@ -3,6 +3,8 @@
 mod error;
 mod log;
 mod server;
+mod transport;
 
 pub use log::{RedisLog, RedisLogBuilder, RedisWrite};
 pub use server::Protection;
+pub use transport::{RedisTransport, RedisTransportBuilder};
