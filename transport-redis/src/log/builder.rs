@@ -68,7 +68,7 @@ impl RedisLogBuilder {
     }
 
     /// The cluster whose log it is; `default` by default. The log of the cluster `billing` is the key
-    /// `cache-invalidation:{billing}:log`.
+    /// `cache_invalidation:{billing}:log`.
     pub fn cluster(mut self, name: impl Into<String>) -> Self {
         self.cluster = name.into();
         self
@@ -172,7 +172,7 @@ fn key(key: Option<String>, cluster: &str) -> Result<String, String> {
                 .into(),
         );
     }
-    Ok(format!("cache-invalidation:{{{cluster}}}:log"))
+    Ok(format!("cache_invalidation:{{{cluster}}}:log"))
 }
 
 /// Without credentials.
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn a_cluster_has_a_key() {
         let of = |cluster: &str| key(None, cluster);
-        assert_eq!(of("a b").unwrap(), "cache-invalidation:{a b}:log");
+        assert_eq!(of("a b").unwrap(), "cache_invalidation:{a b}:log");
         for bad in ["", "a}b", "{a", "a\nb"] {
             assert!(of(bad).is_err(), "{bad:?}");
         }
