@@ -1,0 +1,158 @@
+//! What a look at the log means for a cursor.
+
+use invalidation_core::{Completeness, Error, GapReason, LoggedEntry, Page, ReadRequest};
+use redis::Value;
+
+use super::{
+    cursor::{Identity, Mark, Place},
+    reply::Reply,
+    rows::{Row, witness},
+};
+
+/// The log as one script saw it: everything that a page depends on is of one moment.
+#[derive(Debug)]
+pub(crate) struct Look {
+    pub(crate) identity: Identity,
+    /// The last id that was given.
+    pub(crate) last: Place,
+    oldest: Option<Place>,
+    /// The nonce of the row at `last`; none when it was deleted.
+    pub(crate) newest: Option<u64>,
+    /// That of the row which the handle knows.
+    known: Option<u64>,
+    /// That of the row at the cursor.
+    witness: Option<u64>,
+    /// Those behind the cursor.
+    rows: Vec<Row>,
+    /// Whether there are no more.
+    exhausted: bool,
+}
+
+/// A row that is known to be there unless it was purged or deleted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known {
+    pub(crate) identity: Identity,
+    pub(crate) place: Place,
+    pub(crate) witness: u64,
+}
+
+impl Look {
+    /// Of an answer about a log that is there.
+    pub(crate) fn of(mut reply: Reply) -> Result<Self, Error> {
+        let rows = match reply.take(10) {
+            Some(Value::Array(rows)) => rows.into_iter().map(Row::of).collect(),
+            _ => Some(Vec::new()),
+        };
+        let (Some(rows), Some(last)) = (rows, reply.place(5)) else {
+            return Err(reply.unknown());
+        };
+        Ok(Self {
+            identity: reply.identity()?,
+            last,
+            oldest: reply.place(6),
+            newest: reply.bytes(7).map(witness),
+            known: reply.bytes(8).map(witness),
+            witness: reply.bytes(9).map(witness),
+            rows,
+            exhausted: reply.integer(11) == Some(1),
+        })
+    }
+
+    /// Behind everything that is there now, also when the newest rows were deleted by hand: whoever gets it starts cold, or
+    /// has just been told of a gap, and is not told of it again.
+    pub(crate) fn head(&self) -> Mark {
+        Mark::new(self.identity, self.last, self.newest)
+    }
+
+    /// Whether the past was changed behind the server's back: this row was there, of the same log, and another is in its
+    /// place, or its id was not given yet.
+    pub(crate) fn contradicts(&self, known: &Known) -> bool {
+        known.identity == self.identity
+            && (self.last < known.place || self.known.is_some_and(|found| found != known.witness))
+    }
+
+    /// The newest row that it shows.
+    pub(crate) fn shows(&self) -> Option<Known> {
+        let (place, witness) = match (self.newest, self.rows.last()) {
+            (Some(newest), _) => (self.last, newest),
+            (None, Some(row)) => (row.place, row.witness()),
+            (None, None) => return None,
+        };
+        Some(Known {
+            identity: self.identity,
+            place,
+            witness,
+        })
+    }
+
+    /// The page behind the cursor of this request, which is `mark`.
+    pub(crate) fn page(&self, mark: Option<&Mark>, request: &ReadRequest<'_>) -> Page {
+        let Some(mark) = mark else {
+            return self.expired(request, GapReason::CursorUnreadable);
+        };
+        if let Some(reason) = self.gap(mark) {
+            return self.expired(request, reason);
+        }
+        let identity = self.identity.to_word();
+        let mut entries = Vec::with_capacity(self.rows.len());
+        let mut next = *mark;
+        for row in &self.rows {
+            if !next.place.is_followed_by(row.place) {
+                return self.expired(request, GapReason::EntriesLost);
+            }
+            next = Mark::new(self.identity, row.place, Some(row.witness()));
+            entries.push(LoggedEntry {
+                position: row.place.to_position(identity.clone()),
+                payload: row.decode(),
+            });
+        }
+        let complete = if next.place == self.last {
+            Completeness::AsOf(request.started)
+        } else if self.exhausted {
+            return self.expired(request, GapReason::EntriesLost);
+        } else {
+            Completeness::Partial
+        };
+        Page::Entries {
+            entries,
+            next: next.to_cursor(),
+            complete,
+        }
+    }
+
+    /// Why nothing can be read on from `mark`, if so (`P10`, `P13`).
+    fn gap(&self, mark: &Mark) -> Option<GapReason> {
+        if !mark.is_of(self.identity) {
+            return Some(GapReason::IdentityChanged);
+        }
+        // Ids are not given twice, unless the log was put back to another state.
+        if self.last < mark.place {
+            return Some(GapReason::WitnessLost);
+        }
+        let next = self.rows.first();
+        if let Some(next) = next
+            && !mark.place.is_followed_by(next.place)
+        {
+            let from_the_front = self.oldest == Some(next.place);
+            return Some(match from_the_front {
+                true => GapReason::Purged,
+                false => GapReason::EntriesLost,
+            });
+        }
+        let intact = match (self.witness, next) {
+            (Some(found), _) => mark.witness == Some(found),
+            // What was purged right up to the cursor is still named by the row behind it.
+            (None, Some(next)) => next.previous() == mark.witness,
+            (None, None) => mark.witness.is_none() || mark.place < self.last,
+        };
+        (!intact).then_some(GapReason::WitnessLost)
+    }
+
+    pub(crate) fn expired(&self, request: &ReadRequest<'_>, reason: GapReason) -> Page {
+        Page::Expired {
+            next: self.head().to_cursor(),
+            as_of: request.started,
+            reason,
+        }
+    }
+}
