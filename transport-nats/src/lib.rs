@@ -2,5 +2,7 @@
 
 mod error;
 mod server;
+mod transport;
 
 pub use server::Protection;
+pub use transport::{NatsTransport, NatsTransportBuilder};
