@@ -1,0 +1,2 @@
+//! What the conformance suite does not ask of the NATS transport.
+fn main() {}
