@@ -7,5 +7,7 @@
 mod error;
 mod keys;
 mod server;
+mod transport;
 
 pub use server::Protection;
+pub use transport::{EtcdTransport, EtcdTransportBuilder};
