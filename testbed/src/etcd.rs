@@ -53,7 +53,7 @@ impl Server {
         let peers: Vec<String> = servers
             .iter()
             .enumerate()
-            .map(|(at, server)| format!("n{at}=http://{}", server.peer()))
+            .map(|(at, server)| format!("n{at}=http://{}", server.second_address()))
             .collect();
         let peers = peers.join(",");
         for (at, server) in servers.iter_mut().enumerate() {

@@ -19,7 +19,7 @@ impl Server {
             .collect::<Result<Vec<_>, _>>()?;
         let routes: Vec<String> = servers
             .iter()
-            .map(|server| format!("nats://{}", server.peer()))
+            .map(|server| format!("nats://{}", server.second_address()))
             .collect();
         for (at, server) in servers.iter_mut().enumerate() {
             let name = format!("n{at}");

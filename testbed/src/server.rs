@@ -37,7 +37,6 @@ const LOG: &str = "log";
 pub struct Server {
     backend: Backend,
     address: SocketAddr,
-    second: SocketAddr,
     recipe: Recipe,
     /// The process that was started, until it was waited for. Locked for a whole operation.
     main: Mutex<Option<Child>>,
@@ -136,7 +135,6 @@ impl Server {
         Ok(Self {
             backend,
             address: ports[0].address(),
-            second: ports[1].address(),
             recipe,
             main: Mutex::new(None),
             folder,
@@ -153,11 +151,6 @@ impl Server {
     /// When it is ready, if that is not as usual. Before it is started.
     pub(crate) fn ready_when(&mut self, ready: Ready) {
         self.recipe.ready = ready;
-    }
-
-    /// Where its second port is.
-    pub(crate) fn peer(&self) -> SocketAddr {
-        self.ports[1].address()
     }
 
     /// Starts it for the first time.
@@ -182,7 +175,7 @@ impl Server {
     /// A second address, which is reserved for it: where a Redis listens by TLS, or speaks with its cluster, if it was
     /// set up so.
     pub fn second_address(&self) -> SocketAddr {
-        self.second
+        self.ports[1].address()
     }
 
     /// Its URL; [`Backend::url`] gives one through a proxy.
