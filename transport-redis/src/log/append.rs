@@ -196,7 +196,7 @@ fn learn<'a>(
             Some(Known {
                 identity,
                 place: Place::at(number),
-                witness: entry.nonce.0,
+                nonce: entry.nonce.0,
             }),
         );
     }
@@ -221,7 +221,7 @@ impl Arguments {
                 .and(known.identity.history())
                 .and(known.identity.epoch())
                 .and(known.place.to_string())
-                .and(known.witness.to_string()),
+                .and(known.nonce.to_string()),
         }
     }
 }

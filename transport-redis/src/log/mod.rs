@@ -230,10 +230,10 @@ impl Shared {
                 .and(request.max_bytes.to_string())
                 .and(known.map_or_else(String::new, |known| known.place.to_string()));
             let look = self.look(OPERATION, link, &arguments).await?;
-            let Some(known) = known.filter(|known| look.contradicts(known)) else {
+            if !known.is_some_and(|known| look.contradicts(&known)) {
                 self.learn(look.identity, look.shows());
                 return Ok(look.page(mark.as_ref(), request));
-            };
+            }
             // Whoever reads on from before that finds nothing wrong: only this handle can tell all of them (`P1`).
             *self.known.write() = None;
             if let Err(e) = self.turn(OPERATION, link, look.identity).await {
@@ -243,7 +243,6 @@ impl Shared {
                 );
                 return Ok(look.expired(request, GapReason::WitnessLost));
             }
-            drop(known);
         }
         Err(error(
             ErrorKind::Unavailable,

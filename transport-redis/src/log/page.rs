@@ -6,7 +6,7 @@ use redis::Value;
 use super::{
     cursor::{Identity, Mark, Place},
     reply::Reply,
-    rows::{Row, witness},
+    rows::{Row, nonce, witness},
 };
 
 /// The log as one script saw it: everything that a page depends on is of one moment.
@@ -16,9 +16,11 @@ pub(crate) struct Look {
     /// The last id that was given.
     pub(crate) last: Place,
     oldest: Option<Place>,
-    /// The nonce of the row at `last`; none when it was deleted.
-    pub(crate) newest: Option<u64>,
-    /// That of the row which the handle knows.
+    /// The witness of the row at `last`; none when it was deleted.
+    newest: Option<u64>,
+    /// Its nonce, when it is one that this crate writes.
+    newest_nonce: Option<u64>,
+    /// The witness of the row which the handle knows.
     known: Option<u64>,
     /// That of the row at the cursor.
     witness: Option<u64>,
@@ -33,7 +35,7 @@ pub(crate) struct Look {
 pub(crate) struct Known {
     pub(crate) identity: Identity,
     pub(crate) place: Place,
-    pub(crate) witness: u64,
+    pub(crate) nonce: u64,
 }
 
 impl Look {
@@ -51,6 +53,7 @@ impl Look {
             last,
             oldest: reply.place(6),
             newest: reply.bytes(7).map(witness),
+            newest_nonce: reply.bytes(7).and_then(nonce),
             known: reply.bytes(8).map(witness),
             witness: reply.bytes(9).map(witness),
             rows,
@@ -68,20 +71,20 @@ impl Look {
     /// place, or its id was not given yet.
     pub(crate) fn contradicts(&self, known: &Known) -> bool {
         known.identity == self.identity
-            && (self.last < known.place || self.known.is_some_and(|found| found != known.witness))
+            && (self.last < known.place || self.known.is_some_and(|found| found != known.nonce))
     }
 
-    /// The newest row that it shows.
+    /// The newest row that it shows, of those that this crate writes.
     pub(crate) fn shows(&self) -> Option<Known> {
-        let (place, witness) = match (self.newest, self.rows.last()) {
-            (Some(newest), _) => (self.last, newest),
-            (None, Some(row)) => (row.place, row.witness()),
-            (None, None) => return None,
-        };
-        Some(Known {
+        let at = |place, nonce| Known {
             identity: self.identity,
             place,
-            witness,
+            nonce,
+        };
+        let newest = self.newest_nonce.map(|nonce| at(self.last, nonce));
+        newest.or_else(|| {
+            let row = self.rows.last()?;
+            Some(at(row.place, row.nonce()?))
         })
     }
 

@@ -49,6 +49,11 @@ impl Row {
         witness(self.field("nonce").unwrap_or_default())
     }
 
+    /// The nonce, when it is one that this crate writes.
+    pub(crate) fn nonce(&self) -> Option<u64> {
+        self.field("nonce").and_then(nonce)
+    }
+
     /// That of the row before it, when it was there as this one was appended.
     pub(crate) fn previous(&self) -> Option<u64> {
         self.field("prev")
@@ -66,7 +71,7 @@ impl Row {
         let cache = text("cache").map(CacheName::new);
         let known_cache = cache.as_ref().and_then(|cache| cache.as_ref().ok()).cloned();
         let widen = |cache: Option<CacheName>, why: String| Payload::Undecodable { cache, why };
-        let Some(nonce) = self.field("nonce").and_then(nonce) else {
+        let Some(nonce) = self.nonce() else {
             return widen(known_cache, "nonce is not a number of 64 bits".into());
         };
         let entry = |invalidation| {
@@ -112,13 +117,13 @@ fn items(field: Option<&[u8]>) -> Result<Arc<[Text]>, String> {
 }
 
 /// A nonce as a number, when it is written as one.
-fn nonce(text: &[u8]) -> Option<u64> {
+pub(crate) fn nonce(text: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(text).ok()?;
     let number: u64 = text.parse().ok()?;
     (number.to_string() == text).then_some(number)
 }
 
-/// The nonce, or of what is none a hash: FNV-1a of 64 bits.
+/// The nonce as a number, or of what is none a hash: FNV-1a of 64 bits.
 pub(crate) fn witness(text: &[u8]) -> u64 {
     nonce(text).unwrap_or_else(|| {
         text.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, &byte| {

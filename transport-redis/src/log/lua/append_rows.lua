@@ -4,7 +4,7 @@
 local function append_rows(key, history, keep, first, last)
   local stream = named(redis.call('XINFO', 'STREAM', key))
   local before = tonumber(string.match(stream['last-generated-id'], '^(%d+)'))
-  if before + (last - first) >= 9007199254740992 then return nil end
+  if before + (last - first + 1) / 4 > 9007199254740991 then return nil end
   local newest, prev = stream['last-entry'], ''
   if newest and newest[1] == stream['last-generated-id'] then prev = named(newest[2]).nonce or '' end
   local now = redis.call('TIME')
