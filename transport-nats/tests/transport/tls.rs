@@ -134,9 +134,9 @@ async fn a_client_is_known_by_its_certificate(bed: Bed) {
         .clone()
         .client_certificate(path("client.pem"), path("client.key"));
     works(&known.build().unwrap()).await;
-    is_refused(trusting.clone(), ErrorKind::Unavailable, &[]).await;
+    is_refused(trusting.clone(), ErrorKind::Denied, &[]).await;
     let foreign = trusting.client_certificate(path("foreign.pem"), path("foreign.key"));
-    is_refused(foreign, ErrorKind::Unavailable, &[]).await;
+    is_refused(foreign, ErrorKind::Denied, &[]).await;
 }
 
 /// Who wants TLS never speaks plain text.
