@@ -6,6 +6,8 @@
 
 mod error;
 mod keys;
+mod log;
 mod server;
 
+pub use log::{Committed, EtcdLog, EtcdLogBuilder, EtcdTransaction, NotCommitted};
 pub use server::Protection;
