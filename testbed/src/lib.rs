@@ -45,6 +45,7 @@ mod account;
 mod backend;
 mod command;
 mod error;
+mod etcd;
 mod folder;
 mod keeper;
 mod ping;

@@ -1,5 +1,6 @@
 //! One server, and what can be done to it.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Child;
@@ -42,7 +43,7 @@ pub struct Server {
     folder: Folder,
     /// The server behind a pooler that was started with it. Dropped after it.
     behind: Option<Box<Server>>,
-    _ports: [Port; 2],
+    ports: [Port; 2],
 }
 
 impl Server {
@@ -60,6 +61,17 @@ impl Server {
         let mut pgbouncer = Self::pgbouncer(postgres.address)?;
         pgbouncer.behind = Some(Box::new(postgres));
         Ok(pgbouncer)
+    }
+
+    /// Starts a fresh one with further arguments at the end of its command line. They may not change where it listens.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_with(backend: Backend, arguments: &[&str]) -> Result<Self, Error> {
+        let mut server = Self::assemble(backend, Role::Single)?;
+        server.add_arguments(arguments.iter().map(OsString::from));
+        server.begin()?;
+        Ok(server)
     }
 
     /// Starts a pgbouncer in transaction mode in front of the PostgreSQL at the address.
@@ -89,6 +101,13 @@ impl Server {
     }
 
     fn prepare(backend: Backend, role: Role) -> Result<Self, Error> {
+        let server = Self::assemble(backend, role)?;
+        server.begin()?;
+        Ok(server)
+    }
+
+    /// All that it takes to start one.
+    pub(crate) fn assemble(backend: Backend, role: Role) -> Result<Self, Error> {
         let account = Account::for_server(backend)?;
         let ports = [Self::port()?, Self::port()?];
         let folder = Folder::fresh(backend, account)?;
@@ -99,17 +118,35 @@ impl Server {
             peer: ports[1].address(),
         };
         let recipe = place.prepare(backend, role)?;
-        let server = Self {
+        Ok(Self {
             backend,
             address: ports[0].address(),
             recipe,
             main: Mutex::new(None),
             folder,
             behind: None,
-            _ports: ports,
-        };
-        server.launch(&mut server.lock(), server.recipe.ready, Duration::ZERO)?;
-        Ok(server)
+            ports,
+        })
+    }
+
+    /// Puts more at the end of its command line, before it is started.
+    pub(crate) fn add_arguments(&mut self, arguments: impl IntoIterator<Item = OsString>) {
+        self.recipe.call.arguments.extend(arguments);
+    }
+
+    /// When it is ready, if that is not as usual. Before it is started.
+    pub(crate) fn ready_when(&mut self, ready: Ready) {
+        self.recipe.ready = ready;
+    }
+
+    /// Where its second port is.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.ports[1].address()
+    }
+
+    /// Starts it for the first time.
+    pub(crate) fn begin(&self) -> Result<(), Error> {
+        self.launch(&mut self.lock(), self.recipe.ready, Duration::ZERO)
     }
 
     fn port() -> Result<Port, Error> {

@@ -34,7 +34,8 @@ struct State {
 }
 
 impl Link {
-    pub(crate) fn new(servers: Servers) -> Self {
+    /// One that the token closes.
+    pub(crate) fn new(servers: Servers, closing: CancellationToken) -> Self {
         // Not all nodes to the same member.
         let next = rand::random_range(0..servers.count());
         Self {
@@ -47,8 +48,13 @@ impl Link {
             servers,
             connecting: tokio::sync::Mutex::default(),
             tasks: TaskTracker::new(),
-            closing: CancellationToken::new(),
+            closing,
         }
+    }
+
+    /// Whether there is a session, of use or not.
+    pub(crate) fn has_session(&self) -> bool {
+        self.state.lock().current.is_some()
     }
 
     /// One call, within its time: with the present session, or one that is opened for it.
@@ -63,10 +69,42 @@ impl Link {
     where
         F: Future<Output = Result<T, ClientError>> + Send,
     {
+        self.call_with(self.session(operation), operation, limit, call)
+            .await
+    }
+
+    /// As [`call`](Self::call), but after a connection was refused, and for a while, that is the answer.
+    pub(crate) async fn call_unless_refused<T, F>(
+        &self,
+        operation: &'static str,
+        limit: Duration,
+        call: impl FnOnce(Arc<Session>) -> F + Send,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, ClientError>> + Send,
+    {
+        let session = async {
+            match self.refusal() {
+                Some(error) => Err(error),
+                None => self.session(operation).await,
+            }
+        };
+        self.call_with(session, operation, limit, call).await
+    }
+
+    async fn call_with<T, F>(
+        &self,
+        session: impl Future<Output = Result<Arc<Session>, Error>> + Send,
+        operation: &'static str,
+        limit: Duration,
+        call: impl FnOnce(Arc<Session>) -> F + Send,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, ClientError>> + Send,
+    {
         let mut used = None;
         let calling = async {
-            let session = self.session(operation).await?;
-            let session = used.insert(session);
+            let session = used.insert(session.await?);
             match call(Arc::clone(session)).await {
                 Ok(done) => Ok(done),
                 Err(source) => Err(self.failed(session, operation, source)),
@@ -94,26 +132,6 @@ impl Link {
             return Ok(session);
         }
         self.open(operation).await
-    }
-
-    /// As [`session`](Self::session), but after a connection was refused, and for a while, that is the answer.
-    pub(crate) async fn session_unless_refused(
-        &self,
-        operation: &'static str,
-    ) -> Result<Arc<Session>, Error> {
-        let refused = {
-            let state = self.state.lock();
-            match &state.refused {
-                Some((until, error)) if state.current.is_none() && Instant::now() < *until => {
-                    Some(duplicate(error))
-                }
-                _ => None,
-            }
-        };
-        match refused {
-            Some(error) => Err(error),
-            None => self.session(operation).await,
-        }
     }
 
     /// A new session in place of the present one, whatever was refused before.
@@ -151,17 +169,29 @@ impl Link {
         }
     }
 
+    /// Forgets it, and ends its connection for all who use it.
+    pub(crate) fn end(&self, session: &Arc<Session>) {
+        self.forget(session);
+        session.end();
+    }
+
     /// Ends all connections, also those that are used. Idempotent, and waits for no server.
     pub(crate) async fn close(&self) {
-        self.stop();
+        self.closing.cancel();
+        self.state.lock().current = None;
+        self.tasks.close();
         self.tasks.wait().await;
     }
 
-    /// Begins to close.
-    pub(crate) fn stop(&self) {
-        self.closing.cancel();
-        self.tasks.close();
-        self.state.lock().current = None;
+    /// Why members refused a connection, for the while in which none is asked again.
+    fn refusal(&self) -> Option<Error> {
+        let state = self.state.lock();
+        match &state.refused {
+            Some((until, error)) if state.current.is_none() && Instant::now() < *until => {
+                Some(duplicate(error))
+            }
+            _ => None,
+        }
     }
 
     fn present(&self, operation: &'static str) -> Result<Option<Arc<Session>>, Error> {

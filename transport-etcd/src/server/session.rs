@@ -24,7 +24,8 @@ pub(crate) struct Session {
     maintenance: MaintenanceClient,
     /// `HOST:PORT`.
     host: String,
-    _stop: DropGuard,
+    stop: CancellationToken,
+    _guard: DropGuard,
 }
 
 impl Session {
@@ -40,7 +41,7 @@ impl Session {
         let guard = stop.clone().drop_guard();
         let tasks = Tasks {
             tasks: tasks.clone(),
-            stop,
+            stop: stop.clone(),
         };
         let endpoint = servers.endpoint(at, operation)?.executor(tasks);
         let failed = |source| from_client(operation, source);
@@ -76,7 +77,8 @@ impl Session {
             watch: client.watch_client().max_decoding_message_size(MAX_ANSWER),
             maintenance: client.maintenance_client(),
             host: servers.host(at).to_owned(),
-            _stop: guard,
+            stop,
+            _guard: guard,
         })
     }
 
@@ -96,8 +98,13 @@ impl Session {
         self.maintenance.clone()
     }
 
+    /// Ends the connection, and so what is under way on it.
+    pub(super) fn end(&self) {
+        self.stop.cancel();
+    }
+
     /// The member's `HOST:PORT`.
-    pub(crate) fn host(&self) -> &str {
+    pub(super) fn host(&self) -> &str {
         &self.host
     }
 }
