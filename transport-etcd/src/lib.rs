@@ -6,8 +6,10 @@
 
 mod error;
 mod keys;
+mod log;
 mod server;
 mod transport;
 
+pub use log::{Committed, EtcdLog, EtcdLogBuilder, EtcdTransaction, NotCommitted};
 pub use server::Protection;
 pub use transport::{EtcdTransport, EtcdTransportBuilder};
