@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use invalidation_core::Error;
 use redis::{
-    AsyncConnectionConfig, Cmd, Pipeline, ProtocolVersion, RedisConnectionInfo, RedisError, Value,
+    AsyncConnectionConfig, Cmd, ProtocolVersion, RedisConnectionInfo, RedisError, Value,
     aio::{AsyncPushSender, MultiplexedConnection},
 };
 use tokio::task::JoinHandle;
@@ -123,13 +123,6 @@ impl Link {
             Value::ServerError(refused) => Err(refused.into()),
             answer => Ok(answer),
         }
-    }
-
-    /// Asks several things in one message, without a time limit. An error that the server answers stands in its place.
-    pub(crate) async fn ask_all(&self, commands: &Pipeline) -> Result<Vec<Value>, RedisError> {
-        let count = commands.len();
-        let mut connection = self.connection.clone();
-        connection.send_packed_commands(commands, 0, count).await
     }
 }
 

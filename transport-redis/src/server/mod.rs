@@ -18,7 +18,7 @@ use self::{link::Credentials, place::Arrangement};
 
 pub(crate) use self::{
     access::{Access, reaches_servers},
-    greeting::{Greeting, ask as ask_greeting},
+    greeting::Greeting,
     link::Link,
     place::Address,
 };

@@ -8,6 +8,7 @@ mod listen;
 mod outbox;
 mod payload;
 mod primary;
+mod witness;
 
 use std::{fmt, sync::Arc};
 
@@ -45,16 +46,18 @@ pub use builder::RedisTransportBuilder;
 /// # Delivery semantics
 /// - **At most once, one attempt.** A frame is one `PUBLISH`, on a cluster one `SPUBLISH`, over a connection that all
 ///   callers share: nobody waits for another's answer.
-/// - **Outcomes.** `Ok`: a server that was the primary right behind it took it, for everybody who listens there; nothing is known of
-///   each node, and nothing is acknowledged. `TimedOut`: it may or may not have been sent. Any other error: it was not,
-///   unless the link was lost before the answer came. After a refused connection frames fail at once for a while.
+/// - **Outcomes.** `Ok`: a server took it for everybody who listens there, and said afterwards that it is the primary, to all
+///   who had asked by then; nothing is known of each node, and nothing is acknowledged. `TimedOut`: it may or may not have
+///   been sent. Any other error: it was not, unless the link was lost before the answer came, or a replica took it, for
+///   its own subscribers alone. After a refused connection frames fail at once for a while.
 /// - **Live.** A subscription is returned once the server has confirmed it.
 /// - **Loss.** A link that ended, or answers nothing in time, ends the subscription with an error; so does the server where
 ///   a slow subscriber outgrew `client-output-buffer-limit`, where the user lost its rights, and where the channel's slot
 ///   moved. It never connects again by itself.
 /// - **Failover.** A primary that was made a replica refuses frames at once, and its subscribers are told within
-///   [`notices_loss_within`](RedisTransportBuilder::notices_loss_within); Sentinel disconnects them earlier. A primary
-///   that was cut off, and nobody has told so, still serves those who reach it.
+///   [`notices_loss_within`](RedisTransportBuilder::notices_loss_within); Sentinel disconnects them earlier. Subscription
+///   and frames of a node leave a server together, once either finds another primary. A primary that was cut off, and that
+///   nobody has told so, still serves those who reach it and have found no other.
 /// - **Overflow** of the subscription's buffer drops the frame and yields
 ///   [`Gap(Overflow)`](invalidation_core::GapReason::Overflow), ahead of frames that wait. The link is always read.
 /// - **Echoes.** A node receives its own frames.
