@@ -84,7 +84,7 @@ impl Link {
         F: Future<Output = Result<T, ClientError>> + Send,
     {
         let session = async {
-            match self.refusal() {
+            match self.refusal(operation) {
                 Some(error) => Err(error),
                 None => self.session(operation).await,
             }
@@ -184,11 +184,13 @@ impl Link {
     }
 
     /// Why members refused a connection, for the while in which none is asked again.
-    fn refusal(&self) -> Option<Error> {
+    fn refusal(&self, operation: &'static str) -> Option<Error> {
         let state = self.state.lock();
         match &state.refused {
             Some((until, error)) if state.current.is_none() && Instant::now() < *until => {
-                Some(duplicate(error))
+                let mut error = duplicate(error);
+                error.operation = operation;
+                Some(error)
             }
             _ => None,
         }
@@ -249,7 +251,14 @@ impl Link {
         is_last: bool,
         operation: &'static str,
     ) -> Result<Session, Error> {
-        let opening = Session::open(&self.servers, at, &self.tasks, &self.closing, operation);
+        // Large, and seldom.
+        let opening = Box::pin(Session::open(
+            &self.servers,
+            at,
+            &self.tasks,
+            &self.closing,
+            operation,
+        ));
         let limit = self.servers.connect_timeout;
         tokio::select! {
             biased;

@@ -5,14 +5,14 @@ use std::{future::Future, pin::Pin};
 use etcd_client::{
     Channel, Client, Error as ClientError, KvClient, MaintenanceClient, WatchClient,
 };
-use invalidation_core::{Error, ErrorKind};
+use invalidation_core::{Error, ErrorKind, Retry};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
 };
 
 use super::settings::{Login, Servers};
-use crate::error::{Failure, error, from_client};
+use crate::error::{Failure, error, from_client, from_failure};
 
 /// The largest answer that is taken, in bytes: fragments of a watch are as large as the server's largest request.
 const MAX_ANSWER: usize = 32 << 20;
@@ -45,6 +45,17 @@ impl Session {
         };
         let endpoint = servers.endpoint(at, operation)?.executor(tasks);
         let failed = |source| from_client(operation, source);
+        // By TLS 1.3 a server refuses a client's certificate after the client's handshake, and the driver keeps to itself
+        // what it said.
+        let refused = |source| match Failure::of(&source) {
+            Failure::Link if servers.is_encrypted() => {
+                let told = "the server ended the link right after the handshake";
+                from_failure(operation, Failure::Certificate, told)
+                    .with_retry(Retry::Temporary)
+                    .with_source(source)
+            }
+            _ => failed(source),
+        };
         let channel = endpoint
             .connect()
             .await
@@ -63,14 +74,14 @@ impl Session {
             }
             connected => connected,
         }
-        .map_err(failed)?;
+        .map_err(refused)?;
         match client.status().await {
             Ok(status) => check_version(status.version(), operation)?,
             // A version that tells its state to few.
             Err(source)
                 if servers.has_credentials()
                     && Failure::of(&source) == Failure::PermissionDenied => {}
-            Err(source) => return Err(failed(source)),
+            Err(source) => return Err(refused(source)),
         }
         Ok(Self {
             kv: client.kv_client().max_decoding_message_size(MAX_ANSWER),

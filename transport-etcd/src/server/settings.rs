@@ -194,6 +194,11 @@ impl Servers {
         }
     }
 
+    /// Whether the links speak TLS.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// Whether there are credentials.
     pub(super) fn has_credentials(&self) -> bool {
         self.credentials.is_some()

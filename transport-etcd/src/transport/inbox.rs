@@ -111,9 +111,7 @@ impl Inbox {
 impl Drop for Inbox {
     fn drop(&mut self) {
         let mut contents = self.contents.lock();
-        contents
-            .end
-            .get_or_insert_with(|| End::Lost(ended()));
+        contents.end.get_or_insert_with(|| End::Lost(ended()));
         wake(contents);
     }
 }

@@ -64,7 +64,7 @@ pub use builder::EtcdTransportBuilder;
 ///   asked for, so that neither a compacted one nor one of the future, after a restore, can be.
 /// - **Loss.** A watch that was cancelled, since it fell behind a compaction or its member lost the leader, and a link
 ///   that ended or answers nothing in time, end the subscription with an error. It never connects again by itself. A
-///   session whose token expired is replaced by the next call; one that is idle is tried every ten seconds.
+///   session whose token expired is replaced by the next call; one that is idle is tried, every nine seconds by default.
 /// - **Not everything a watch loses is told.** Servers such as 3.4.23 can drop events of a watch that goes on
 ///   (etcd-io/etcd#15220, #17529, #18089). The node finds a hole by the numbers of its frames, and what came last in its
 ///   log: there is no safety on a watch alone.
@@ -143,6 +143,8 @@ impl CacheInvalidationTransport for EtcdTransport {
 
     async fn subscribe(&self) -> Result<Subscription, Error> {
         const OPERATION: &str = "subscribe";
+        // It sees to it that the session stays of use.
+        self.outbox(OPERATION)?;
         let watch = tokio::select! {
             biased;
             () = self.closing.cancelled() => return Err(closed(OPERATION)),

@@ -22,9 +22,9 @@ use crate::{
 
 /// How many frames may wait; who has one more waits for room, within its own time.
 const QUEUE: usize = 1_024;
-/// How long a session lies idle before it is tried, so that one whose token expired, or which a firewall forgot, fails no
-/// frame: the server's tokens live for five minutes after their last use.
-const IDLE: Duration = Duration::from_secs(10);
+/// For how many times what a loss is noticed in a session lies idle before it is tried, so that one whose token expired, or
+/// which a firewall forgot, fails no frame: the server's tokens live for five minutes after their last use.
+const IDLE: u32 = 3;
 
 /// The callers' side of the task.
 #[derive(Debug)]
@@ -106,6 +106,7 @@ impl Courier {
 
     async fn work(&mut self) {
         let mut received = Vec::new();
+        let idle = self.settings.notices_loss_within * IDLE;
         loop {
             if self.waiting.is_empty() {
                 tokio::select! {
@@ -115,7 +116,7 @@ impl Courier {
                             return;
                         }
                     }
-                    () = sleep(IDLE) => self.keep_alive().await,
+                    () = sleep(idle) => self.keep_alive().await,
                 }
             } else {
                 // What came while the last put was under way.

@@ -35,7 +35,10 @@ impl Watch {
             let options = WatchOptions::new()
                 .with_fragment()
                 .with_filters([WatchFilterType::NoDelete]);
-            let watching = session.watch().watch(settings.key.as_str(), Some(options)).await;
+            let watching = session
+                .watch()
+                .watch(settings.key.as_str(), Some(options))
+                .await;
             let mut stream = watching.map_err(|source| link.failed(&session, OPERATION, source))?;
             let first = stream.message().await;
             match first.map_err(|source| link.failed(&session, OPERATION, source))? {
@@ -105,7 +108,8 @@ impl Watch {
         }
     }
 
-    /// Asks the server for its progress; whatever comes shows that it lives. Not for *how far* it is: 3.4 may tell a
+    /// Asks the server for its progress; whatever comes shows that it lives. HTTP/2 pings instead would end it: a server
+    /// takes more than one in five seconds (`--grpc-keepalive-min-time`) for an attack. Not for *how far* it is: 3.4 may tell a
     /// revision before events that lie below it (etcd-io/etcd#15220).
     async fn sign_of_life(&mut self) -> Result<Option<WatchResponse>, etcd_client::Error> {
         self.stream.request_progress().await?;

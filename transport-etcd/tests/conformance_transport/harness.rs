@@ -75,12 +75,20 @@ async fn start() -> Result<Server, Unable> {
         Offer::Here(server) => server,
         Offer::Ignored(absent) => return Err(Unable::because(absent.to_string())),
     };
-    let mut admin = Client::connect([server.url()], None).await.expect("connects");
+    let mut admin = Client::connect([server.url()], None)
+        .await
+        .expect("connects");
     admin.user_add("root", "root", None).await.expect("root");
-    admin.user_grant_role("root", "root").await.expect("its role");
+    admin
+        .user_grant_role("root", "root")
+        .await
+        .expect("its role");
     admin.role_add("node").await.expect("a role");
     let keys = Permission::read_write("/cache-invalidation/").with_prefix();
-    admin.role_grant_permission("node", keys).await.expect("its right");
+    admin
+        .role_grant_permission("node", keys)
+        .await
+        .expect("its right");
     admin.user_add(USER, PASSWORD, None).await.expect("a user");
     admin.user_grant_role(USER, "node").await.expect("its role");
     admin.auth_enable().await.expect("authentication");
@@ -229,6 +237,11 @@ impl TransportCluster for Cluster {
 
     fn longest_back_off(&self) -> Duration {
         LONGEST_WAIT
+    }
+
+    /// The watch is read whether or not anybody takes what it yields: no more than a few puts are on their way.
+    fn in_transit(&self) -> Option<usize> {
+        Some(500)
     }
 
     fn secrets(&self) -> Vec<String> {
