@@ -2,9 +2,7 @@
 
 use std::{path::Path, sync::atomic::Ordering, time::Duration};
 
-use etcd_client::{
-    AlarmAction, AlarmType, Client, DeleteOptions, Error, PutOptions,
-};
+use etcd_client::{AlarmAction, AlarmOptions, AlarmType, Client, DeleteOptions, Error, PutOptions};
 use invalidation_conformance::{Disruption, Unable};
 use invalidation_testbed::{Proxy, Server};
 
@@ -145,7 +143,9 @@ async fn empty(admin: &mut Client) {
     let revision = deleted.header().expect("a header").revision();
     admin.compact(revision, None).await.expect("compacts");
     admin.defragment().await.expect("defragments");
-    let disarmed = admin.alarm(AlarmAction::Deactivate, AlarmType::Nospace, None);
+    let mut options = AlarmOptions::new();
+    options.with_member(deleted.header().expect("a header").member_id());
+    let disarmed = admin.alarm(AlarmAction::Deactivate, AlarmType::Nospace, Some(options));
     disarmed.await.expect("disarms");
 }
 
@@ -183,7 +183,10 @@ async fn leader(rig: &Rig) -> Option<(u64, usize)> {
 }
 
 async fn leader_is_another(rig: &Rig, than: u64) -> bool {
-    let alive = rig.servers.iter().filter(|server| !server.processes().is_empty());
+    let alive = rig
+        .servers
+        .iter()
+        .filter(|server| !server.processes().is_empty());
     for server in alive {
         let Ok(mut client) = Client::connect([server.url()], None).await else {
             return false;

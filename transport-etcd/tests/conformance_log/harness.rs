@@ -105,7 +105,10 @@ impl Rig {
     }
 
     fn builder(&self, user: &str, password: &str, cluster: &str) -> EtcdLogBuilder {
-        log(&format!("etcd://{user}:{password}@{}", self.hosts()), cluster)
+        log(
+            &format!("etcd://{user}:{password}@{}", self.hosts()),
+            cluster,
+        )
     }
 
     /// A client of its own, on the same way as the log's.
@@ -116,7 +119,10 @@ impl Rig {
 
     /// One of the administrator, straight to the members that run.
     pub(crate) async fn admin(&self) -> Client {
-        let alive = self.servers.iter().filter(|server| !server.processes().is_empty());
+        let alive = self
+            .servers
+            .iter()
+            .filter(|server| !server.processes().is_empty());
         connect(alive.map(Server::url).collect(), "root").await
     }
 }
@@ -227,10 +233,9 @@ impl LogSpace for Space {
         let builder = match stranger {
             Stranger::WrongSecret => self.rig().builder("app", WRONG_PASSWORD, &self.cluster),
             // The discard port, where nobody listens.
-            Stranger::WrongHost => log(
-                &format!("etcd://app:{PASSWORD}@127.0.0.1:9"),
-                &self.cluster,
-            ),
+            Stranger::WrongHost => {
+                log(&format!("etcd://app:{PASSWORD}@127.0.0.1:9"), &self.cluster)
+            }
             // The servers have no certificates.
             Stranger::WrongTls => log(&format!("etcds://app:{PASSWORD}@{hosts}"), &self.cluster),
             _ => {
@@ -270,7 +275,10 @@ impl LogSpace for Space {
 
     async fn write_unknown_row(&self) -> Result<(), Unable> {
         let mut admin = self.rig().admin().await;
-        Stored::read(&mut admin, &self.prefix()).await.write_unknown(&mut admin).await;
+        Stored::read(&mut admin, &self.prefix())
+            .await
+            .write_unknown(&mut admin)
+            .await;
         Ok(())
     }
 
