@@ -3,6 +3,7 @@
 use std::{fmt, time::Duration};
 
 use invalidation_core::{ClusterName, Error, ErrorKind};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     EtcdLog,
@@ -123,7 +124,7 @@ impl EtcdLogBuilder {
             read_timeout: self.read_timeout,
             write_timeout: self.write_timeout,
         };
-        let link = Link::new(self.servers.check(OPERATION)?);
+        let link = Link::new(self.servers.check(OPERATION)?, CancellationToken::new());
         Ok(EtcdLog::start(settings, Keys::of(&cluster), link))
     }
 }

@@ -15,7 +15,22 @@ pub(crate) struct Mark {
     pub(crate) version: i64,
     pub(crate) passed: Passed,
     /// The newest append that was still there when this was made. That of `at`, unless somebody deleted that by hand.
-    pub(crate) witness: Place,
+    pub(crate) witness: Witness,
+}
+
+/// An append that was there, and in which ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Witness {
+    pub(crate) place: Place,
+    pub(crate) ring: u32,
+}
+
+impl Witness {
+    /// Where no ring was.
+    pub(crate) const NONE: Self = Self {
+        place: Place { revision: 0, id: 0 },
+        ring: 0,
+    };
 }
 
 /// How much of its last append a mark has passed.
@@ -28,7 +43,7 @@ pub(crate) enum Passed {
 
 impl Mark {
     const FORMAT: u8 = 1;
-    const BYTES: usize = 1 + Identity::BYTES + 16 + 8 + 4 + 16;
+    const BYTES: usize = 1 + Identity::BYTES + 16 + 8 + 4 + 16 + 4;
 
     pub(crate) fn to_cursor(self) -> Cursor {
         let passed = match self.passed {
@@ -41,7 +56,8 @@ impl Mark {
         bytes.extend_from_slice(&self.at.to_bytes());
         bytes.extend_from_slice(&self.version.to_be_bytes());
         bytes.extend_from_slice(&passed.to_be_bytes());
-        bytes.extend_from_slice(&self.witness.to_bytes());
+        bytes.extend_from_slice(&self.witness.place.to_bytes());
+        bytes.extend_from_slice(&self.witness.ring.to_be_bytes());
         Cursor::from_bytes(bytes)
     }
 
@@ -53,7 +69,11 @@ impl Mark {
         let (at, rest) = rest.split_first_chunk()?;
         let (&version, rest) = rest.split_first_chunk()?;
         let (&passed, rest) = rest.split_first_chunk()?;
-        let witness = Place::from_bytes(rest.try_into().ok()?)?;
+        let (witness, rest) = rest.split_first_chunk()?;
+        let witness = Witness {
+            place: Place::from_bytes(witness)?,
+            ring: u32::from_be_bytes(rest.try_into().ok()?),
+        };
         let mark = Self {
             identity: Identity::from_bytes(identity)?,
             at: Place::from_bytes(at)?,
@@ -64,7 +84,7 @@ impl Mark {
             },
             witness,
         };
-        let is_possible = mark.witness.revision <= mark.at.revision && mark.version > 0;
+        let is_possible = mark.witness.place.revision <= mark.at.revision && mark.version > 0;
         (format == Self::FORMAT && is_possible).then_some(mark)
     }
 
@@ -144,9 +164,12 @@ mod tests {
             },
             version: 5,
             passed,
-            witness: Place {
-                revision: 39,
-                id: 6,
+            witness: Witness {
+                place: Place {
+                    revision: 39,
+                    id: 6,
+                },
+                ring: 7,
             },
         }
     }

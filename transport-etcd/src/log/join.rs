@@ -4,7 +4,6 @@ use std::fmt;
 
 use etcd_client::{Client, Compare, KvClient, Txn, TxnOp, TxnOpResponse, TxnResponse};
 use invalidation_core::{Entry, Error, ErrorKind, JoinsLog, Position};
-use rand::RngExt as _;
 
 use super::{
     EtcdLog,
@@ -122,9 +121,8 @@ impl EtcdTransaction {
         };
         let Packed { entries, .. } = pack(COMMIT, &joined.entries)?;
         let rings = joined.known.meta.rings;
-        let mut target = joined
-            .look(&mut kv, rand::rng().random_range(0..rings))
-            .await?;
+        let first = rand::random_range(0..rings);
+        let mut target = joined.look(&mut kv, first).await?;
         for _ in 0..ROUNDS * rings {
             let another = target.another();
             let mut operations = self.operations.clone();

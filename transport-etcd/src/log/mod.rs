@@ -49,7 +49,7 @@ pub use self::{
     join::{Committed, EtcdTransaction, NotCommitted},
 };
 use crate::{
-    error::{BACKEND, closed, timed_out},
+    error::{BACKEND, Failure, closed, timed_out},
     server::Link,
 };
 
@@ -117,8 +117,24 @@ impl EtcdLog {
 }
 
 impl Shared {
-    /// One transaction, within its time. A connection may take longer to be made than a read may.
+    /// One transaction, within its time.
+    ///
+    /// One that was refused because its token had expired, or its member was started again and remembers none, has done
+    /// nothing, and is made with another token.
     async fn txn(
+        &self,
+        operation: &'static str,
+        limit: Duration,
+        txn: Txn,
+    ) -> Result<TxnResponse, Error> {
+        match self.send(operation, limit, txn.clone()).await {
+            Err(refused) if has_expired(&refused) => self.send(operation, limit, txn).await,
+            sent => sent,
+        }
+    }
+
+    /// A connection may take longer to be made than a read may.
+    async fn send(
         &self,
         operation: &'static str,
         limit: Duration,
@@ -177,6 +193,14 @@ impl Shared {
     fn limit(&self) -> Duration {
         self.settings.read_timeout.max(self.settings.write_timeout)
     }
+}
+
+/// Whether the server did not take the token. The session that had it is forgotten then.
+fn has_expired(error: &Error) -> bool {
+    let source = error.source.as_deref();
+    source
+        .and_then(|source| source.downcast_ref())
+        .is_some_and(|source| Failure::of(source) == Failure::TokenExpired)
 }
 
 async fn bounded<T>(

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use invalidation_core::{GapReason, LoggedEntry};
 
 use super::{
-    cursor::{Mark, Passed, position},
+    cursor::{Mark, Passed, Witness, position},
     entry,
     meta::Identity,
     ring::{Batch, Place, Ring},
@@ -18,8 +18,8 @@ pub(crate) struct View {
     pub(crate) newest: Place,
     /// The version of the key `newest`.
     pub(crate) version: i64,
-    /// Those that changed since the reader's witness, and that of the witness.
-    pub(crate) rings: Vec<Ring>,
+    /// Those that changed since the reader's witness, and that of the witness; each with its number.
+    pub(crate) rings: Vec<(u32, Ring)>,
 }
 
 /// How large a page may become.
@@ -68,25 +68,25 @@ impl View {
             return Err(GapReason::WitnessLost);
         }
         let mut batches: Vec<_> = self
-            .rings
-            .iter()
-            .flat_map(|ring| &ring.batches)
+            .batches()
             // Only a key that was written by hand has more than the log.
-            .filter(|batch| batch.place.revision <= self.newest.revision)
+            .filter(|(_, batch)| batch.place.revision <= self.newest.revision)
             .collect();
-        batches.sort_unstable_by_key(|batch| batch.place);
-        let newer = batches.partition_point(|batch| batch.place.revision <= mark.at.revision);
+        batches.sort_unstable_by_key(|(_, batch)| batch.place);
+        let newer = batches.partition_point(|(_, batch)| batch.place.revision <= mark.at.revision);
         let (older, newer) = batches.split_at(newer);
         if is_forgotten
             || i64::try_from(newer.len()) != Ok(self.version - mark.version)
-            || newer.last().is_some_and(|last| last.place != self.newest)
+            || newer
+                .last()
+                .is_some_and(|(_, last)| last.place != self.newest)
         {
             return Err(lost(GapReason::EntriesLost));
         }
         let rest = match mark.passed {
             Passed::Whole => None,
             Passed::Some(entries) => {
-                let begun = older.iter().find(|batch| batch.place == mark.at);
+                let begun = older.iter().find(|(_, batch)| batch.place == mark.at);
                 let begun = begun.ok_or(lost(GapReason::EntriesLost))?;
                 Some((*begun, entries))
             }
@@ -101,47 +101,56 @@ impl View {
 
     /// The mark behind everything, of a view of all rings.
     pub(crate) fn head(&self) -> Mark {
-        let newest = self.rings.iter().map(Ring::newest).max();
+        let newest = self.rings.iter().map(|(ring, held)| Witness {
+            place: held.newest(),
+            ring: *ring,
+        });
         Mark {
             identity: self.identity,
             at: self.newest,
             version: self.version,
             passed: Passed::Whole,
             witness: newest
-                .filter(|place| *place <= self.newest)
-                .unwrap_or(Place { revision: 0, id: 0 }),
+                .filter(|witness| witness.place <= self.newest)
+                .max()
+                .unwrap_or(Witness::NONE),
         }
     }
 
     /// Whether the past of `mark` is this one.
     fn is_there(&self, mark: &Mark) -> bool {
         self.places()
-            .any(|place| place == mark.at || place == mark.witness)
+            .any(|place| place == mark.at || place == mark.witness.place)
     }
 
     /// Whether a ring ends with an append that came after `mark` and is gone. That of a ring which was made anew is another
     /// ring's, and there.
     fn has_forgotten(&self, mark: &Mark) -> bool {
-        let mut floors = self.rings.iter().map(|ring| ring.floor);
+        let mut floors = self.rings.iter().map(|(_, ring)| ring.floor);
         floors.any(|floor| {
-            let mut batches = self.rings.iter().flat_map(|ring| &ring.batches);
-            floor.revision > mark.at.revision && !batches.any(|batch| batch.place == floor)
+            floor.revision > mark.at.revision
+                && !self.batches().any(|(_, batch)| batch.place == floor)
         })
+    }
+
+    /// All appends that are there, each with its ring.
+    fn batches(&self) -> impl Iterator<Item = (u32, &Batch)> {
+        self.rings
+            .iter()
+            .flat_map(|(number, ring)| ring.batches.iter().map(|batch| (*number, batch)))
     }
 
     /// All appends that the rings know of.
     fn places(&self) -> impl Iterator<Item = Place> + '_ {
-        self.rings.iter().flat_map(|ring| {
-            let batches = ring.batches.iter().map(|batch| batch.place);
-            batches.chain([ring.floor])
-        })
+        let floors = self.rings.iter().map(|(_, ring)| ring.floor);
+        self.batches().map(|(_, batch)| batch.place).chain(floors)
     }
 
     /// The batches, each with how many of its entries were passed and the version at it, as far as they fit.
     fn cut<'a>(
         &self,
         mark: &Mark,
-        batches: impl Iterator<Item = (&'a Batch, u32, i64)>,
+        batches: impl Iterator<Item = ((u32, &'a Batch), u32, i64)>,
         size: Size,
     ) -> Cut {
         let mut cut = Cut {
@@ -150,7 +159,17 @@ impl View {
             is_complete: true,
         };
         let mut bytes = 0;
-        for (batch, passed, version) in batches {
+        for ((ring, batch), passed, version) in batches {
+            // It is there, and so its own witness.
+            let mut at = Mark {
+                at: batch.place,
+                version,
+                witness: Witness {
+                    place: batch.place,
+                    ring,
+                },
+                ..*mark
+            };
             for (index, stored) in (0..).zip(&batch.entries).skip(passed as usize) {
                 bytes += stored.len();
                 let is_full = cut.entries.len() >= size.entries || bytes > size.bytes;
@@ -159,9 +178,11 @@ impl View {
                     return cut;
                 }
                 cut.entries.push(self.logged(batch.place, index, stored));
-                cut.next = mark_at(mark, batch.place, version, Passed::Some(index + 1));
+                at.passed = Passed::Some(index + 1);
+                cut.next = at;
             }
-            cut.next = mark_at(mark, batch.place, version, Passed::Whole);
+            at.passed = Passed::Whole;
+            cut.next = at;
         }
         cut
     }
@@ -174,20 +195,9 @@ impl View {
     }
 }
 
-/// The mark in an append that is there, and so its own witness.
-fn mark_at(mark: &Mark, place: Place, version: i64, passed: Passed) -> Mark {
-    Mark {
-        identity: mark.identity,
-        at: place,
-        version,
-        passed,
-        witness: place,
-    }
-}
-
 /// Whether an append stands where there was none when the mark was made: an older state was restored, and written to since.
 fn is_of_another_past(mark: &Mark, place: Place) -> bool {
-    let had_none = mark.witness.revision + 1..=mark.at.revision;
+    let had_none = mark.witness.place.revision + 1..=mark.at.revision;
     had_none.contains(&place.revision) && place != mark.at
 }
 

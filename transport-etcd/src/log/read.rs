@@ -8,7 +8,7 @@ use invalidation_core::{Completeness, Error, GapReason, Page, ReadRequest};
 use super::{
     Shared,
     answer::{Answer, Known, look, look_since, newest_value},
-    cursor::{Mark, Passed},
+    cursor::{Mark, Passed, Witness},
     page::{Size, View},
 };
 
@@ -27,7 +27,7 @@ pub(crate) async fn page(shared: &Shared, request: &ReadRequest<'_>) -> Result<P
         .known()
         .filter(|known| known.identity == mark.identity && mark.passed == Passed::Whole);
     let mut all = look(&shared.keys);
-    all.push(look_since(&shared.keys, mark.witness.revision));
+    all.push(look_since(&shared.keys, mark.witness.place.revision));
     let txn = match known {
         // Where both branches were without a read, etcd would not ask its leader.
         Some(known) => Txn::new()
@@ -102,16 +102,22 @@ async fn expired(
     })
 }
 
-/// That the log is the same, and nothing was appended to it.
+/// That the log is the same, nothing was appended to it, and the ring of the witness is there.
 fn nothing_new(shared: &Shared, known: &Known, mark: &Mark) -> Vec<Compare> {
     let (meta, newest) = (shared.keys.meta(), shared.keys.newest());
-    vec![
+    let mut compares = vec![
         Compare::mod_revision(meta, CompareOp::Equal, known.meta_revision),
         Compare::create_revision(newest.clone(), CompareOp::Equal, mark.identity.created),
         Compare::mod_revision(newest.clone(), CompareOp::Equal, mark.at.revision),
         Compare::version(newest.clone(), CompareOp::Equal, mark.version),
         Compare::value(newest, CompareOp::Equal, newest_value(mark.at.id)),
-    ]
+    ];
+    if mark.witness != Witness::NONE {
+        let ring = shared.keys.ring(mark.witness.ring);
+        let before = mark.witness.place.revision - 1;
+        compares.push(Compare::mod_revision(ring, CompareOp::Greater, before));
+    }
+    compares
 }
 
 fn view(shared: &Shared, operation: &'static str, answer: Answer) -> Result<View, Error> {
@@ -126,7 +132,7 @@ fn view(shared: &Shared, operation: &'static str, answer: Answer) -> Result<View
             .into_iter()
             .filter(|(number, _)| *number < known.meta.rings)
             // What is no ring any more counts as deleted: what it held is missed.
-            .filter_map(|(_, held)| held.value)
+            .filter_map(|(number, held)| Some((number, held.value?)))
             .collect(),
     })
 }

@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use etcd_client::{Compare, CompareOp, TxnOp};
 use invalidation_core::{Error, Position};
-use rand::RngExt as _;
 
 use super::{
     answer::{Answer, Known, look, look_at, newest_value},
@@ -77,7 +76,7 @@ impl Target {
         let rings = self.known.meta.rings;
         match rings {
             0 | 1 => 0,
-            _ => (self.number + rand::rng().random_range(1..rings)) % rings,
+            _ => (self.number + rand::random_range(1..rings)) % rings,
         }
     }
 
