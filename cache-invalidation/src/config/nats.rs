@@ -34,6 +34,10 @@ pub struct NatsConfig {
     pub max_bytes: Option<u64>,
     /// Whether appends fail at these limits, in place of forgetting the oldest entries.
     pub refuses_when_full: Option<bool>,
+    /// The JetStream domain of the stream, where that is not the server's own.
+    pub domain: Option<String>,
+    /// Whether the servers sync each entry before they acknowledge it, which no server tells. Default `false`.
+    pub syncs_always: bool,
 }
 
 /// `[transport.nats]`.
@@ -86,6 +90,11 @@ const WORDS: Words = Words {
     ],
 };
 
+/// What JetStream takes.
+const MAX_REPLICAS: u8 = 5;
+/// The largest `max_payload` of a server.
+const MAX_FRAME: u32 = 64 << 20;
+
 pub(super) fn parse(log: &Table<'_>, table: &Table<'_>) -> Option<NatsConfig> {
     let text = |key| table.text(key).map(Into::into);
     let stored = table.one_of("storage", &[("file", false), ("memory", true)]);
@@ -94,6 +103,10 @@ pub(super) fn parse(log: &Table<'_>, table: &Table<'_>) -> Option<NatsConfig> {
         &[("forget_oldest", false), ("refuse_appends", true)],
     );
     let replicas = table.count::<u8>("replicas");
+    if replicas.is_some_and(|replicas| replicas > MAX_REPLICAS) {
+        table.refuse("replicas", format!("must be 1 to {MAX_REPLICAS}"));
+    }
+    let syncs_always = table.flag("syncs_always").unwrap_or(false);
     let max_age = table.positive_duration("max_age");
     let (max_messages, max_bytes) = (table.count("max_messages"), table.count("max_bytes"));
     Some(NatsConfig {
@@ -106,6 +119,8 @@ pub(super) fn parse(log: &Table<'_>, table: &Table<'_>) -> Option<NatsConfig> {
         max_messages,
         max_bytes,
         refuses_when_full,
+        domain: text("domain"),
+        syncs_always,
     })
 }
 
@@ -118,7 +133,10 @@ pub(super) fn parse_transport(
         return None;
     }
     let frames = frames::parse(table);
-    let max_frame = table.count::<u32>("max_frame").map(|bytes| bytes as usize);
+    let max_frame = table.count::<u32>("max_frame");
+    if max_frame.is_some_and(|bytes| bytes > MAX_FRAME) {
+        table.refuse("max_frame", format!("must be 1 to {MAX_FRAME} bytes"));
+    }
     let of_log = log.map(|log| match log {
         LogChoice::Nats(log) => Some(&log.servers),
         _ => None,
@@ -127,7 +145,7 @@ pub(super) fn parse_transport(
     Some(NatsTransportConfig {
         servers: servers?,
         frames,
-        max_frame,
+        max_frame: max_frame.map(|bytes| bytes as usize),
     })
 }
 

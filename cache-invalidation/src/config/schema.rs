@@ -101,6 +101,8 @@ pub(super) const NATS: Section = Section {
         "max_messages",
         "max_bytes",
         "when_full",
+        "domain",
+        "syncs_always",
         "user",
         "password",
         "password_file",

@@ -48,6 +48,8 @@ impl Config {
             max_messages,
             max_bytes,
             refuses_when_full,
+            domain,
+            syncs_always,
         } = nats.clone();
         broker::warn("log", &servers.broker, Protection::VERIFIED);
         let log = reach_nats!(NatsLog::builder(text(&servers.broker.url)?), &servers);
@@ -80,8 +82,12 @@ impl Config {
             max_age,
             max_messages,
             max_bytes,
-            when_full
+            when_full,
+            domain,
         );
+        if syncs_always {
+            log = log.syncs_always();
+        }
         Ok(builder.log(if self.settings.start_in_bypass {
             log.connect_later()?
         } else {
