@@ -193,6 +193,9 @@ impl Config {
         let http = http_table.as_ref().map(http::parse);
         let mut keys = schema::TRANSPORT.keys.iter();
         let log = log::parse(&log, keys.any(|key| transport.has(key)));
+        if let Some(LogChoice::Redis(redis)) = &log {
+            redis::check_cluster(top, cluster.as_ref(), redis);
+        }
         let log_of = log.as_ref();
         let postgres = transport
             .table("postgres", Some(&schema::POSTGRES_TRANSPORT))

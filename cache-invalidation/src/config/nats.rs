@@ -91,6 +91,7 @@ const WORDS: Words = Words {
 };
 
 /// What JetStream takes.
+const LEAST_AGE: Duration = Duration::from_millis(100);
 const MAX_REPLICAS: u8 = 5;
 /// The largest `max_payload` of a server.
 const MAX_FRAME: u32 = 64 << 20;
@@ -108,6 +109,9 @@ pub(super) fn parse(log: &Table<'_>, table: &Table<'_>) -> Option<NatsConfig> {
     }
     let syncs_always = table.flag("syncs_always").unwrap_or(false);
     let max_age = table.positive_duration("max_age");
+    if max_age.is_some_and(|age| age < LEAST_AGE) {
+        table.refuse("max_age", "must be 100ms at least");
+    }
     let (max_messages, max_bytes) = (table.count("max_messages"), table.count("max_bytes"));
     Some(NatsConfig {
         stream: text("stream"),

@@ -2,6 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use invalidation_core::ClusterName;
+
 use super::{
     backend::Backend,
     broker::{self, BrokerServers, Words},
@@ -86,6 +88,16 @@ pub(super) fn parse(log: &Table<'_>, table: &Table<'_>) -> Option<RedisConfig> {
         max_entries,
         allow_eviction,
     })
+}
+
+/// Whether the log's key can be named after the cluster.
+pub(super) fn check_cluster(top: &Table<'_>, cluster: Option<&ClusterName>, log: &RedisConfig) {
+    if log.key.is_none() && cluster.is_some_and(|name| name.as_str().contains(['{', '}'])) {
+        top.refuse(
+            "cluster",
+            "holds a brace, which marks the hash tag of a key: choose another name, or set log.redis.key",
+        );
+    }
 }
 
 pub(super) fn parse_transport(
