@@ -105,7 +105,7 @@ where
     ) -> Result<(Link, Greeting), Error> {
         let tls = self.servers.inner.tls.as_ref();
         let stream = Stream::open(self.operation, address, tls).await?;
-        Link::open(self.operation, stream, credentials, pushes).await
+        Link::open(self.operation, address, stream, credentials, pushes).await
     }
 
     fn runs_as(&self, greeting: Greeting, wanted: Mode) -> Result<(), Error> {

@@ -4,13 +4,14 @@ use std::{fmt, sync::Arc};
 
 use invalidation_core::Error;
 use redis::{
-    AsyncConnectionConfig, Cmd, Pipeline, ProtocolVersion, RedisConnectionInfo, RedisError, Value,
+    AsyncConnectionConfig, Cmd, ProtocolVersion, RedisConnectionInfo, RedisError, Value,
     aio::{AsyncPushSender, MultiplexedConnection},
 };
 use tokio::task::JoinHandle;
 
 use super::{
     greeting::{self, Greeting},
+    place::Address,
     stream::Stream,
 };
 use crate::error::from_redis;
@@ -48,6 +49,7 @@ impl Credentials {
 pub(crate) struct Link {
     connection: MultiplexedConnection,
     driver: Arc<Driver>,
+    address: Arc<Address>,
 }
 
 /// The task that reads and writes.
@@ -64,6 +66,7 @@ impl Link {
     /// that reads.
     pub(super) async fn open(
         operation: &'static str,
+        address: &Address,
         stream: Stream,
         credentials: &Credentials,
         pushes: Option<Arc<dyn AsyncPushSender>>,
@@ -80,7 +83,11 @@ impl Link {
         let opened = MultiplexedConnection::new_with_config(&info, stream, config).await;
         let (connection, driver) = opened.map_err(|source| from_redis(operation, source))?;
         let driver = Arc::new(Driver(tokio::spawn(driver)));
-        let link = Self { connection, driver };
+        let link = Self {
+            connection,
+            driver,
+            address: Arc::new(address.clone()),
+        };
         let greeting = link.greeting(operation).await?;
         Ok((link, greeting))
     }
@@ -91,6 +98,11 @@ impl Link {
             Ok(answer) => Greeting::read(operation, &answer),
             Err(source) => Err(from_redis(operation, source)),
         }
+    }
+
+    /// The server's.
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
     }
 
     /// Whether it is known to be of no more use.
@@ -112,23 +124,12 @@ impl Link {
             answer => Ok(answer),
         }
     }
-
-    /// Asks several things in one message, without a time limit. An error that the server answers stands in its place.
-    pub(crate) async fn ask_all(&self, commands: &Pipeline) -> Result<Vec<Value>, RedisError> {
-        let count = commands.len();
-        let mut connection = self.connection.clone();
-        connection.send_packed_commands(commands, 0, count).await
-    }
-
-    /// As the driver knows it: for its scripts. It must not outlive the link.
-    pub(crate) fn connection(&self) -> MultiplexedConnection {
-        self.connection.clone()
-    }
 }
 
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link")
+            .field("address", &self.address)
             .field("is_lost", &self.is_lost())
             .finish_non_exhaustive()
     }

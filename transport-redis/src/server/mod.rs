@@ -18,8 +18,9 @@ use self::{link::Credentials, place::Arrangement};
 
 pub(crate) use self::{
     access::{Access, reaches_servers},
-    greeting::{Greeting, ask as ask_greeting},
+    greeting::Greeting,
     link::Link,
+    place::Address,
 };
 pub use protection::Protection;
 

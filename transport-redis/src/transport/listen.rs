@@ -9,7 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     builder::Settings,
+    failure::link_lost,
     inbox::{self, Inbox, Reader},
+    primary::Primary,
 };
 use crate::{
     error::{from_redis, timed_out},
@@ -30,6 +32,7 @@ pub(super) struct Live {
 /// Subscribes, within the time-out.
 pub(super) async fn open(
     settings: &Settings,
+    primary: &Primary,
     closing: &CancellationToken,
 ) -> Result<(Live, Reader), Error> {
     let limit = settings.publish_timeout;
@@ -43,6 +46,7 @@ pub(super) async fn open(
     let servers = &settings.servers;
     let found = servers.connect_listening(OPERATION, settings.channel.as_bytes(), limit, listen);
     let (link, (inbox, reader, stop)) = found.await?;
+    primary.found(&link);
     let mut subscribe = Cmd::new();
     subscribe
         .arg(if servers.is_cluster() {
@@ -59,11 +63,14 @@ pub(super) async fn open(
 }
 
 /// Watches the link until it is lost, nobody reads any more, or the transport is closed.
-pub(super) async fn follow(live: Live, settings: Arc<Settings>) {
+pub(super) async fn follow(live: Live, settings: Arc<Settings>, primary: Arc<Primary>) {
     tokio::select! {
         biased;
         () = live.stop.cancelled() => live.inbox.close(),
         error = live.watch(&settings) => live.inbox.lose(error),
+        () = primary.leaves(&live.link) => live.inbox.lose(link_lost(
+            "another server has become the primary: subscribe again",
+        )),
     }
 }
 

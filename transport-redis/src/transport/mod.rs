@@ -7,6 +7,8 @@ mod inbox;
 mod listen;
 mod outbox;
 mod payload;
+mod primary;
+mod witness;
 
 use std::{fmt, sync::Arc};
 
@@ -21,7 +23,9 @@ use tokio_util::{
     task::TaskTracker,
 };
 
-use self::{builder::Settings, failure::closed, outbox::Outbox, payload::MAX_FRAME};
+use self::{
+    builder::Settings, failure::closed, outbox::Outbox, payload::MAX_FRAME, primary::Primary,
+};
 use crate::error::{BACKEND, error};
 
 pub use builder::RedisTransportBuilder;
@@ -42,16 +46,18 @@ pub use builder::RedisTransportBuilder;
 /// # Delivery semantics
 /// - **At most once, one attempt.** A frame is one `PUBLISH`, on a cluster one `SPUBLISH`, over a connection that all
 ///   callers share: nobody waits for another's answer.
-/// - **Outcomes.** `Ok`: a server that was the primary right behind it took it, for everybody who listens there; nothing is known of
-///   each node, and nothing is acknowledged. `TimedOut`: it may or may not have been sent. Any other error: it was not,
-///   unless the link was lost before the answer came. After a refused connection frames fail at once for a while.
+/// - **Outcomes.** `Ok`: a server took it for everybody who listens there, and said afterwards that it is the primary, to all
+///   who had asked by then; nothing is known of each node, and nothing is acknowledged. `TimedOut`: it may or may not have
+///   been sent. Any other error: it was not, unless the link was lost before the answer came, or a replica took it, for
+///   its own subscribers alone. After a refused connection frames fail at once for a while.
 /// - **Live.** A subscription is returned once the server has confirmed it.
 /// - **Loss.** A link that ended, or answers nothing in time, ends the subscription with an error; so does the server where
 ///   a slow subscriber outgrew `client-output-buffer-limit`, where the user lost its rights, and where the channel's slot
 ///   moved. It never connects again by itself.
 /// - **Failover.** A primary that was made a replica refuses frames at once, and its subscribers are told within
-///   [`notices_loss_within`](RedisTransportBuilder::notices_loss_within); Sentinel disconnects them earlier. A primary
-///   that was cut off, and nobody has told so, still serves those who reach it.
+///   [`notices_loss_within`](RedisTransportBuilder::notices_loss_within); Sentinel disconnects them earlier. Subscription
+///   and frames of a node leave a server together, once either finds another primary. A primary that was cut off, and that
+///   nobody has told so, still serves those who reach it and have found no other.
 /// - **Overflow** of the subscription's buffer drops the frame and yields
 ///   [`Gap(Overflow)`](invalidation_core::GapReason::Overflow), ahead of frames that wait. The link is always read.
 /// - **Echoes.** A node receives its own frames.
@@ -72,6 +78,7 @@ pub use builder::RedisTransportBuilder;
 /// It needs a tokio runtime from its first call on. Dropping it ends its tasks and connections.
 pub struct RedisTransport {
     settings: Arc<Settings>,
+    primary: Arc<Primary>,
     outbox: Outbox,
     tasks: TaskTracker,
     closing: CancellationToken,
@@ -88,8 +95,10 @@ impl RedisTransport {
     fn new(settings: Settings) -> Self {
         let closing = CancellationToken::new();
         let settings = Arc::new(settings);
+        let primary = Arc::new(Primary::new());
         Self {
-            outbox: Outbox::new(Arc::clone(&settings)),
+            outbox: Outbox::new(Arc::clone(&settings), Arc::clone(&primary)),
+            primary,
             settings,
             tasks: TaskTracker::new(),
             _stop: closing.clone().drop_guard(),
@@ -121,14 +130,12 @@ impl CacheInvalidationTransport for RedisTransport {
     }
 
     async fn subscribe(&self) -> Result<Subscription, Error> {
-        let stop = self.closing.child_token();
+        let opening = listen::open(&self.settings, &self.primary, &self.closing);
         // After an outage the present connection for frames is most likely dead.
-        let opening = self
-            .outbox
-            .renew_beside(listen::open(&self.settings, &stop));
+        let opening = self.outbox.renew_beside(opening);
         let (live, reader) = self.unless_closed("subscribe", opening).await?;
-        let settings = Arc::clone(&self.settings);
-        self.tasks.spawn(listen::follow(live, settings));
+        let (settings, primary) = (Arc::clone(&self.settings), Arc::clone(&self.primary));
+        self.tasks.spawn(listen::follow(live, settings, primary));
         Ok(reader.boxed())
     }
 

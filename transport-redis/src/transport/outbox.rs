@@ -5,13 +5,15 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use invalidation_core::{Error, ErrorKind};
 use parking_lot::Mutex;
-use redis::{Pipeline, Value};
+use redis::Cmd;
 use tokio::time::{Instant, timeout};
 
-use super::{builder::Settings, failure::closed, payload::Framed};
+use super::{
+    builder::Settings, failure::closed, payload::Framed, primary::Primary, witness::Witness,
+};
 use crate::{
-    error::{duplicate, from_redis, from_server, timed_out},
-    server::{Greeting, Link, ask_greeting},
+    error::{duplicate, from_redis, timed_out},
+    server::Link,
 };
 
 const PUBLISH: &str = "publish";
@@ -21,6 +23,7 @@ const PROBE: &str = "probe";
 #[derive(Debug)]
 pub(super) struct Outbox {
     settings: Arc<Settings>,
+    primary: Arc<Primary>,
     present: Mutex<Present>,
     /// Held by who connects, for whom the others wait, each within its own time.
     opening: tokio::sync::Mutex<Opening>,
@@ -28,10 +31,23 @@ pub(super) struct Outbox {
 
 #[derive(Debug)]
 enum Present {
-    Link(Link),
+    Line(Line),
     Nothing,
     /// For good.
     Closed,
+}
+
+/// A connection, and what is known of its server.
+#[derive(Debug, Clone)]
+struct Line {
+    link: Link,
+    witness: Arc<Witness>,
+}
+
+impl Line {
+    fn is_good(&self, primary: &Primary) -> bool {
+        !self.link.is_lost() && primary.is_at(&self.link)
+    }
 }
 
 #[derive(Debug)]
@@ -43,13 +59,14 @@ struct Opening {
 }
 
 impl Outbox {
-    pub(super) fn new(settings: Arc<Settings>) -> Self {
+    pub(super) fn new(settings: Arc<Settings>, primary: Arc<Primary>) -> Self {
         let opening = tokio::sync::Mutex::new(Opening {
             refused: None,
             pause: settings.reconnect_wait.0,
         });
         Self {
             settings,
+            primary,
             present: Mutex::new(Present::Nothing),
             opening,
         }
@@ -59,10 +76,10 @@ impl Outbox {
     pub(super) async fn publish(&self, bytes: Bytes) -> Result<(), Error> {
         let mut used = None;
         let sending = async {
-            let link = used.insert(self.connected().await?);
-            let answers = link.ask_all(&self.message(&bytes)).await;
-            let answers = answers.map_err(|source| from_redis(PUBLISH, source))?;
-            confirmed(&answers)
+            let line = used.insert(self.connected().await?);
+            let taken = line.link.ask(&self.command(&bytes)).await;
+            taken.map_err(|source| from_redis(PUBLISH, source))?;
+            line.witness.confirm(PUBLISH, &line.link).await
         };
         let limit = self.settings.publish_timeout;
         let sent = match timeout(limit, sending).await {
@@ -72,38 +89,34 @@ impl Outbox {
         // What is left in its buffer is not sent later.
         if let Err(error) = &sent
             && error.kind != ErrorKind::Denied
-            && let Some(link) = used
+            && let Some(line) = used
         {
-            self.forget(&link);
+            self.forget(&line.link);
         }
         sent
     }
 
-    /// The frame, and behind it a question to the server what it is: a replica takes it as well, for its own subscribers
-    /// alone.
-    fn message(&self, bytes: &Bytes) -> Pipeline {
-        let mut message = Pipeline::with_capacity(2);
-        let publish = if self.settings.servers.is_cluster() {
-            "SPUBLISH"
-        } else {
-            "PUBLISH"
-        };
-        message
-            .cmd(publish)
+    fn command(&self, bytes: &Bytes) -> Cmd {
+        let mut publish = Cmd::new();
+        publish
+            .arg(if self.settings.servers.is_cluster() {
+                "SPUBLISH"
+            } else {
+                "PUBLISH"
+            })
             .arg(&self.settings.channel)
             .arg(Framed(bytes));
-        message.add_command(ask_greeting().clone());
-        message
+        publish
     }
 
     /// Sees whether the server answers. A connection that is found lost is replaced, since that changes nothing.
     pub(super) async fn probe(&self) -> Result<(), Error> {
         let limit = self.settings.publish_timeout;
         let probing = async {
-            if let Some(link) = self.present() {
-                match greeting(&link).await {
+            if let Some(line) = self.present() {
+                match line.witness.confirm(PROBE, &line.link).await {
                     Ok(()) => return Ok(()),
-                    Err(_) => self.forget(&link),
+                    Err(_) => self.forget(&line.link),
                 }
             }
             // Seen to answer just now.
@@ -121,14 +134,14 @@ impl Outbox {
         &self,
         meanwhile: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        let Some(link) = self.present() else {
+        let Some(Line { link, witness }) = self.present() else {
             let done = meanwhile.await?;
             self.welcome().await;
             return Ok(done);
         };
         let mut is_well = false;
         let asking = async {
-            is_well = greeting(&link).await.is_ok();
+            is_well = witness.confirm(PROBE, &link).await.is_ok();
             std::future::pending::<()>().await
         };
         let done = tokio::select! {
@@ -148,13 +161,13 @@ impl Outbox {
         *self.present.lock() = Present::Closed;
     }
 
-    async fn connected(&self) -> Result<Link, Error> {
-        if let Some(link) = self.present() {
-            return Ok(link);
+    async fn connected(&self) -> Result<Line, Error> {
+        if let Some(line) = self.present() {
+            return Ok(line);
         }
         let mut opening = self.opening.lock().await;
-        if let Some(link) = self.present() {
-            return Ok(link);
+        if let Some(line) = self.present() {
+            return Ok(line);
         }
         if let Some((until, error)) = &opening.refused
             && Instant::now() < *until
@@ -164,7 +177,7 @@ impl Outbox {
         self.open(PUBLISH, &mut opening).await
     }
 
-    async fn open(&self, operation: &'static str, opening: &mut Opening) -> Result<Link, Error> {
+    async fn open(&self, operation: &'static str, opening: &mut Opening) -> Result<Line, Error> {
         let settings = &self.settings;
         let (channel, limit) = (settings.channel.as_bytes(), settings.publish_timeout);
         match settings.servers.connect(operation, channel, limit).await {
@@ -175,8 +188,11 @@ impl Outbox {
                 if matches!(*present, Present::Closed) {
                     return Err(closed(operation));
                 }
-                *present = Present::Link(link.clone());
-                Ok(link)
+                self.primary.found(&link);
+                let witness = Arc::default();
+                let line = Line { link, witness };
+                *present = Present::Line(line.clone());
+                Ok(line)
             }
             Err(error) => {
                 let until = Instant::now() + opening.pause;
@@ -196,30 +212,17 @@ impl Outbox {
         }
     }
 
-    fn present(&self) -> Option<Link> {
+    fn present(&self) -> Option<Line> {
         match &*self.present.lock() {
-            Present::Link(link) if !link.is_lost() => Some(link.clone()),
+            Present::Line(line) if line.is_good(&self.primary) => Some(line.clone()),
             _ => None,
         }
     }
 
     fn forget(&self, link: &Link) {
         let mut present = self.present.lock();
-        if matches!(&*present, Present::Link(one) if one.is(link)) {
+        if matches!(&*present, Present::Line(line) if line.link.is(link)) {
             *present = Present::Nothing;
         }
     }
-}
-
-async fn greeting(link: &Link) -> Result<(), Error> {
-    link.greeting(PROBE).await?.is_primary(PROBE)
-}
-
-/// Whether the answers to a [message](Outbox::message) say that a primary took the frame.
-fn confirmed(answers: &[Value]) -> Result<(), Error> {
-    if let Some(Value::ServerError(refused)) = answers.first() {
-        return Err(from_server(PUBLISH, refused));
-    }
-    let greeting = answers.get(1).unwrap_or(&Value::Nil);
-    Greeting::read(PUBLISH, greeting)?.is_primary(PUBLISH)
 }
