@@ -14,7 +14,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial(
             "purging::an_age_of_another_clock_counts_from_the_next_row",
             own,
-            |server| another_clock(server),
+            another_clock,
         ),
         trial(
             "purging::a_row_from_the_future_is_no_obstacle",

@@ -24,7 +24,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial(
             "restoring::a_file_that_was_appended_is_told",
             aof,
-            |server| a_file_that_was_appended_is_told(server),
+            a_file_that_was_appended_is_told,
         ),
     ]
 }
