@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use invalidation_core::{Entry, Error, ErrorKind, Position};
 use parking_lot::Mutex;
-use redis::Value;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Shared,
-    cursor::{Identity, Place, fresh_epoch},
+    cursor::{Identity, Place, random},
     page::Known,
     reply::{Reply, VERSION},
     rows::{encode, size},
@@ -155,7 +154,7 @@ async fn append(shared: &Shared, group: &[Job]) -> Result<Vec<Position>, Error> 
     shared.check_open(OPERATION)?;
     let mut arguments = Arguments::default()
         .and(VERSION.to_string())
-        .and(fresh_epoch())
+        .and(random())
         .and(settings.max_entries.clone())
         .and_known(shared.known().as_ref());
     for entry in entries() {
@@ -190,16 +189,9 @@ fn learn<'a>(
     before: u64,
     entries: impl Iterator<Item = &'a Entry>,
 ) {
-    if let Some((number, entry)) = (before + 1..).zip(entries).last() {
-        shared.learn(
-            identity,
-            Some(Known {
-                identity,
-                place: Place::at(number),
-                nonce: entry.nonce.0,
-            }),
-        );
-    }
+    let last = (before + 1..).zip(entries).last();
+    let row = last.map(|(number, entry)| (Place::at(number), entry.nonce.0));
+    shared.learn(Known { identity, row });
 }
 
 fn spoilt(key: &str) -> Error {
@@ -217,11 +209,15 @@ impl Arguments {
     fn and_known(self, known: Option<&Known>) -> Self {
         match known {
             None => self.and("").and("").and("").and(""),
-            Some(known) => self
-                .and(known.identity.history())
-                .and(known.identity.epoch())
-                .and(known.place.to_string())
-                .and(known.nonce.to_string()),
+            Some(Known { identity, row }) => {
+                let (place, nonce) = row.map_or_else(Default::default, |(place, nonce)| {
+                    (place.to_string(), nonce.to_string())
+                });
+                self.and(identity.history())
+                    .and(identity.epoch())
+                    .and(place)
+                    .and(nonce)
+            }
         }
     }
 }

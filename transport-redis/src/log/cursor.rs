@@ -11,7 +11,8 @@ pub(crate) struct Identity {
     /// The server's `master_replid`: another one after every start and every promotion. A server that was started again,
     /// from whatever file, or that took over, may lack the last rows and give their ids anew.
     history: [u8; 20],
-    /// The random number in the name of the log's mark, which lives and dies with the stream.
+    /// In the name of the log's mark, which lives and dies with the stream: the server's time when it was made, and a random
+    /// number.
     epoch: u128,
 }
 
@@ -28,6 +29,10 @@ impl Identity {
         for (byte, digits) in bytes.iter_mut().zip(history.as_bytes().chunks(2)) {
             let digits = std::str::from_utf8(digits).ok()?;
             *byte = u8::from_str_radix(digits, 16).ok()?;
+        }
+        // What stands for no name at all tells no two pasts apart.
+        if bytes == [0; 20] {
+            return None;
         }
         Some(Self {
             history: bytes,
@@ -46,6 +51,11 @@ impl Identity {
         epoch_text(self.epoch)
     }
 
+    /// Whether this one was made before `later`, by the same clock; `false` when that cannot be told.
+    pub(crate) fn is_before(self, later: Self) -> bool {
+        self.history == later.history && self.epoch >> 64 < later.epoch >> 64
+    }
+
     fn to_bytes(self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
         bytes[..20].copy_from_slice(&self.history);
@@ -58,9 +68,9 @@ impl Identity {
     }
 }
 
-/// An epoch that no log has had.
-pub(crate) fn fresh_epoch() -> String {
-    epoch_text(rand::random())
+/// The random part of an epoch.
+pub(crate) fn random() -> String {
+    format!("{:016x}", rand::random::<u64>())
 }
 
 fn epoch_text(epoch: u128) -> String {
@@ -222,6 +232,16 @@ mod tests {
         assert!(!mark.covers(&at(7, 10)) && !mark.covers(&at(8, 9)));
     }
 
+    /// P10: an epoch is older than another of the same server by its time alone; those of two servers cannot be compared.
+    #[test]
+    fn epochs_grow() {
+        let at = |time: u128, random: u128| identity(time << 64 | random);
+        assert!(at(1, 9).is_before(at(2, 1)));
+        assert!(!at(2, 1).is_before(at(2, 9)) && !at(2, 1).is_before(at(1, 9)));
+        let elsewhere = Identity::parse(&"a".repeat(40), &at(2, 1).epoch()).unwrap();
+        assert!(!at(1, 1).is_before(elsewhere) && !elsewhere.is_before(at(9, 1)));
+    }
+
     /// Ids and the server's names come back as they were written.
     #[test]
     fn the_servers_words_are_read() {
@@ -237,6 +257,7 @@ mod tests {
         let again = Identity::parse(&known.history(), &known.epoch());
         assert_eq!(again, Some(known));
         assert_eq!(Identity::parse("ab", &known.epoch()), None);
+        assert_eq!(Identity::parse(&"0".repeat(40), &known.epoch()), None);
         assert_eq!(Identity::parse(&known.history(), "ab"), None);
     }
 }

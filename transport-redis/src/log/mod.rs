@@ -23,22 +23,22 @@ use std::{
 
 use async_trait::async_trait;
 use invalidation_core::{
-    Cursor, Entry, Error, ErrorKind, GapReason, InvalidationLog, LogCapabilities, LogIdentity, Page,
-    Position, Purged, ReadConsistency, ReadRequest,
+    Cursor, Entry, Error, ErrorKind, GapReason, InvalidationLog, LogCapabilities, LogIdentity,
+    Page, Position, Purged, ReadConsistency, ReadRequest,
 };
 use parking_lot::RwLock;
 use tokio::sync::Mutex;
 
-pub use self::{builder::RedisLogBuilder, write::RedisWrite};
 use self::{
     append::Appender,
     builder::Settings,
-    cursor::{Identity, Mark, fresh_epoch},
+    cursor::{Identity, Mark, random},
     page::{Known, Look},
     reply::VERSION,
     scripts::{Arguments, INSTALL, READ, TURN},
     slot::{Slot, bounded},
 };
+pub use self::{builder::RedisLogBuilder, write::RedisWrite};
 use crate::{
     error::{BACKEND, error},
     server::Link,
@@ -94,9 +94,7 @@ pub(crate) struct Shared {
     /// Appends, purge and installation take turns on it.
     writer: Mutex<Slot>,
     reader: Mutex<Slot>,
-    /// What was seen last, for those who cannot wait.
-    seen: RwLock<Option<Identity>>,
-    /// The newest row that this handle wrote or read.
+    /// What this handle knows of the log's past.
     known: RwLock<Option<Known>>,
     closed: AtomicBool,
 }
@@ -125,7 +123,6 @@ impl RedisLog {
             writer: Mutex::new(Slot::new(settings.clone())),
             reader: Mutex::new(Slot::new(settings.clone())),
             settings,
-            seen: RwLock::new(None),
             known: RwLock::new(None),
             closed: AtomicBool::new(false),
         });
@@ -148,21 +145,13 @@ impl RedisLog {
 }
 
 impl Shared {
-    /// What the handle knows of the log's past.
     fn known(&self) -> Option<Known> {
         *self.known.read()
     }
 
-    fn learn(&self, identity: Identity, newest: Option<Known>) {
-        *self.seen.write() = Some(identity);
-        if let Some(newest) = newest {
-            let mut known = self.known.write();
-            if known.is_none_or(|known| {
-                known.identity != newest.identity || known.place < newest.place
-            }) {
-                *known = Some(newest);
-            }
-        }
+    fn learn(&self, seen: Known) {
+        let mut known = self.known.write();
+        *known = Some(known.map_or(seen, |known| known.and(seen)));
     }
 
     fn check_open(&self, operation: &'static str) -> Result<(), Error> {
@@ -182,18 +171,63 @@ impl Shared {
             let mut slot = self.reader.lock().await;
             self.check_open(operation)?;
             let link = slot.take(operation).await?;
-            let arguments = Arguments::default().and("").and("").and("").and("");
-            let look = self.look(operation, &link, &arguments).await?;
+            let (look, _) = self.look(operation, &link, None, [0, 0]).await?;
             slot.put(link);
-            self.learn(look.identity, look.shows());
             Ok((look.head().to_cursor(), look.identity))
         })
         .await
     }
 
+    async fn page(&self, link: &Link, request: &ReadRequest<'_>) -> Result<Page, Error> {
+        let mark = Mark::from_cursor(request.after);
+        let most = [request.max_entries.max(1), request.max_bytes];
+        Ok(match self.look("read", link, mark.as_ref(), most).await? {
+            (look, Past::Told) => look.page(mark.as_ref(), request),
+            (look, Past::Changed) => look.expired(request, GapReason::WitnessLost),
+        })
+    }
+
+    /// Looks at the log, and at a page of at most so many entries and bytes behind `mark`.
+    async fn look(
+        &self,
+        operation: &'static str,
+        link: &Link,
+        mark: Option<&Mark>,
+        [entries, bytes]: [usize; 2],
+    ) -> Result<(Look, Past), Error> {
+        for _ in 0..2 {
+            let known = self.known();
+            let row = known.and_then(|known| known.row);
+            let arguments = Arguments::default()
+                .and(mark.map_or_else(String::new, |mark| mark.place.to_string()))
+                .and(entries.to_string())
+                .and(bytes.to_string())
+                .and(row.map_or_else(String::new, |(place, _)| place.to_string()));
+            let look = self.look_once(operation, link, &arguments).await?;
+            let Some(known) = known.filter(|known| look.contradicts(known)) else {
+                self.learn(look.shows());
+                return Ok((look, Past::Told));
+            };
+            // Whoever reads on from before that finds nothing wrong: only this handle can tell all of them (`P1`).
+            if let Err(e) = self.turn(operation, link, look.identity, &known).await {
+                tracing::warn!(
+                    error = %e,
+                    "the log was put back to an older state, and the other nodes cannot be told: delete its key"
+                );
+                *self.known.write() = Some(look.shows());
+                return Ok((look, Past::Changed));
+            }
+        }
+        Err(error(
+            ErrorKind::Unavailable,
+            operation,
+            "the log's past changes again and again: wait until the restore is over",
+        ))
+    }
+
     /// Runs the script that reads, and makes the log first where there is none: it was deleted, evicted or lost, and nobody
     /// will install it again.
-    async fn look(
+    async fn look_once(
         &self,
         operation: &'static str,
         link: &Link,
@@ -204,10 +238,7 @@ impl Shared {
         if reply.is_there() {
             return Look::of(reply);
         }
-        let making = Arguments::default()
-            .and(VERSION.to_string())
-            .and(fresh_epoch());
-        INSTALL.run(operation, link, key, &making).await?;
+        self.make(operation, link).await?;
         let reply = READ.run(operation, link, key, arguments).await?;
         if reply.is_there() {
             return Look::of(reply);
@@ -219,36 +250,20 @@ impl Shared {
         ))
     }
 
-    async fn page(&self, link: &Link, request: &ReadRequest<'_>) -> Result<Page, Error> {
-        const OPERATION: &str = "read";
-        let mark = Mark::from_cursor(request.after);
-        for _ in 0..2 {
-            let known = self.known();
-            let arguments = Arguments::default()
-                .and(mark.map_or_else(String::new, |mark| mark.place.to_string()))
-                .and(request.max_entries.max(1).to_string())
-                .and(request.max_bytes.to_string())
-                .and(known.map_or_else(String::new, |known| known.place.to_string()));
-            let look = self.look(OPERATION, link, &arguments).await?;
-            if !known.is_some_and(|known| look.contradicts(&known)) {
-                self.learn(look.identity, look.shows());
-                return Ok(look.page(mark.as_ref(), request));
-            }
-            // Whoever reads on from before that finds nothing wrong: only this handle can tell all of them (`P1`).
-            *self.known.write() = None;
-            if let Err(e) = self.turn(OPERATION, link, look.identity).await {
-                tracing::warn!(
-                    error = %e,
-                    "the log was put back to an older state, and the other nodes cannot be told: delete its key"
-                );
-                return Ok(look.expired(request, GapReason::WitnessLost));
-            }
-        }
-        Err(error(
-            ErrorKind::Unavailable,
-            OPERATION,
-            "the log's past changes again and again: wait until the restore is over",
-        ))
+    /// Makes the log where there is none.
+    async fn make(&self, operation: &'static str, link: &Link) -> Result<(), Error> {
+        let arguments = Arguments::default()
+            .and(VERSION.to_string())
+            .and(random())
+            .and(epoch(self.known().as_ref()));
+        let key = &self.settings.key;
+        let reply = INSTALL.run(operation, link, key, &arguments).await?;
+        let identity = reply.identity()?;
+        self.learn(Known {
+            identity,
+            row: None,
+        });
+        Ok(())
     }
 
     /// Gives the log another epoch, unless somebody else did.
@@ -257,15 +272,35 @@ impl Shared {
         operation: &'static str,
         link: &Link,
         from: Identity,
+        known: &Known,
     ) -> Result<(), Error> {
         let arguments = Arguments::default()
             .and(VERSION.to_string())
             .and(from.epoch())
-            .and(fresh_epoch());
+            .and(random())
+            .and(epoch(Some(known)));
         TURN.run(operation, link, &self.settings.key, &arguments)
-            .await
-            .map(drop)
+            .await?;
+        // What it knew is of no use any more, but for the time of its epoch.
+        let mut known = self.known.write();
+        if let Some(known) = &mut *known {
+            known.row = None;
+        }
+        Ok(())
     }
+}
+
+/// Whether all readers can tell what this handle knows of the past.
+#[derive(Debug, Clone, Copy)]
+enum Past {
+    Told,
+    /// It was changed, and nobody else will find out.
+    Changed,
+}
+
+/// The epoch that a new one must be above.
+fn epoch(known: Option<&Known>) -> String {
+    known.map_or_else(String::new, |known| known.identity.epoch())
 }
 
 pub(crate) fn closed(operation: &'static str) -> Error {
@@ -294,13 +329,8 @@ impl InvalidationLog for RedisLog {
             shared.check_open(OPERATION)?;
             let link = slot.take(OPERATION).await?;
             check::check(OPERATION, &link, shared.settings.eviction).await?;
-            let arguments = Arguments::default()
-                .and(VERSION.to_string())
-                .and(fresh_epoch());
-            let key = &shared.settings.key;
-            let reply = INSTALL.run(OPERATION, &link, key, &arguments).await?;
+            shared.make(OPERATION, &link).await?;
             slot.put(link);
-            shared.learn(reply.identity()?, None);
             Ok(())
         })
         .await
@@ -344,7 +374,7 @@ impl InvalidationLog for RedisLog {
     }
 
     fn identity(&self) -> Option<LogIdentity> {
-        self.shared.seen.read().map(Identity::to_word)
+        self.shared.known().map(|known| known.identity.to_word())
     }
 
     fn joinable(&self) -> Option<&(dyn Any + Send + Sync)> {

@@ -30,12 +30,30 @@ pub(crate) struct Look {
     exhausted: bool,
 }
 
-/// A row that is known to be there unless it was purged or deleted.
+/// What a handle knows of the log's past.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Known {
+    /// The one it saw last.
     pub(crate) identity: Identity,
-    pub(crate) place: Place,
-    pub(crate) nonce: u64,
+    /// The newest row that it wrote or read in that, and its nonce: there, unless it was purged or deleted.
+    pub(crate) row: Option<(Place, u64)>,
+}
+
+impl Known {
+    /// With what was seen now.
+    pub(crate) fn and(self, seen: Self) -> Self {
+        if self.identity != seen.identity {
+            // An answer that was overtaken by another is no news.
+            return match seen.identity.is_before(self.identity) {
+                true => self,
+                false => seen,
+            };
+        }
+        Self {
+            identity: self.identity,
+            row: self.row.max(seen.row),
+        }
+    }
 }
 
 impl Look {
@@ -67,25 +85,26 @@ impl Look {
         Mark::new(self.identity, self.last, self.newest)
     }
 
-    /// Whether the past was changed behind the server's back: this row was there, of the same log, and another is in its
-    /// place, or its id was not given yet.
+    /// Whether the past was changed behind the server's back: this is a log from before the one that is known, or the row was
+    /// there, and another is in its place, or its id was not given yet.
     pub(crate) fn contradicts(&self, known: &Known) -> bool {
-        known.identity == self.identity
-            && (self.last < known.place || self.known.is_some_and(|found| found != known.nonce))
+        let row_is_gone = known.row.is_some_and(|(place, nonce)| {
+            self.last < place || self.known.is_some_and(|found| found != nonce)
+        });
+        self.identity.is_before(known.identity) || (self.identity == known.identity && row_is_gone)
     }
 
-    /// The newest row that it shows, of those that this crate writes.
-    pub(crate) fn shows(&self) -> Option<Known> {
-        let at = |place, nonce| Known {
-            identity: self.identity,
-            place,
-            nonce,
-        };
-        let newest = self.newest_nonce.map(|nonce| at(self.last, nonce));
-        newest.or_else(|| {
+    /// The log that it shows, and its newest row of those that this crate writes.
+    pub(crate) fn shows(&self) -> Known {
+        let newest = self.newest_nonce.map(|nonce| (self.last, nonce));
+        let row = || {
             let row = self.rows.last()?;
-            Some(at(row.place, row.nonce()?))
-        })
+            Some((row.place, row.nonce()?))
+        };
+        Known {
+            identity: self.identity,
+            row: newest.or_else(row),
+        }
     }
 
     /// The page behind the cursor of this request, which is `mark`.

@@ -69,7 +69,10 @@ impl Row {
                 .and_then(|bytes| std::str::from_utf8(bytes).ok())
         };
         let cache = text("cache").map(CacheName::new);
-        let known_cache = cache.as_ref().and_then(|cache| cache.as_ref().ok()).cloned();
+        let known_cache = cache
+            .as_ref()
+            .and_then(|cache| cache.as_ref().ok())
+            .cloned();
         let widen = |cache: Option<CacheName>, why: String| Payload::Undecodable { cache, why };
         let Some(nonce) = self.nonce() else {
             return widen(known_cache, "nonce is not a number of 64 bits".into());
@@ -148,7 +151,11 @@ pub(crate) fn encode(entry: &Entry, into: &mut Arguments) {
 /// How many bytes of keys and tags it holds.
 pub(crate) fn size(entry: &Entry) -> usize {
     let (cache, _, items) = parts(&entry.invalidation);
-    let items: usize = items.unwrap_or_default().iter().map(|item| item.len()).sum();
+    let items: usize = items
+        .unwrap_or_default()
+        .iter()
+        .map(|item| item.len())
+        .sum();
     cache.len() + items
 }
 

@@ -6,11 +6,7 @@ use invalidation_core::{Entry, Error, ErrorKind, JoinsLog, Position};
 use redis::{Cmd, FromRedisValue, RedisError, aio::ConnectionLike};
 
 use super::{
-    RedisLog,
-    append::check_size,
-    cursor::Identity,
-    reply::VERSION,
-    rows::encode,
+    RedisLog, append::check_size, cursor::Identity, reply::VERSION, rows::encode,
     scripts::Arguments,
 };
 use crate::error::error;
@@ -135,9 +131,7 @@ impl RedisWrite {
         for entry in &joined.entries {
             encode(entry, &mut arguments);
         }
-        arguments
-            .and(self.arguments.len().to_string())
-            .into_inner()
+        arguments.and(self.arguments.len().to_string()).into_inner()
     }
 
     /// Runs it on a connection of the service, to the log's own server and database. One attempt.
@@ -214,7 +208,10 @@ impl fmt::Debug for RedisWrite {
             .field("arguments", &self.arguments.len())
             .field(
                 "entries",
-                &self.joined.as_ref().map_or(0, |joined| joined.entries.len()),
+                &self
+                    .joined
+                    .as_ref()
+                    .map_or(0, |joined| joined.entries.len()),
             )
             .finish_non_exhaustive()
     }

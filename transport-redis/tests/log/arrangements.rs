@@ -13,8 +13,16 @@ use super::bed::{
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("arrangements::sentinels_lead_to_the_new_primary", watched, sentinels_lead),
-        trial("arrangements::a_slot_that_moved_is_told", nodes, a_slot_that_moved_is_told),
+        trial(
+            "arrangements::sentinels_lead_to_the_new_primary",
+            watched,
+            sentinels_lead,
+        ),
+        trial(
+            "arrangements::a_slot_that_moved_is_told",
+            nodes,
+            a_slot_that_moved_is_told,
+        ),
     ]
 }
 
@@ -77,7 +85,10 @@ fn nodes() -> Result<[Server; 2], Broken> {
 async fn a_slot_that_moved_is_told([first, second]: [Server; 2]) {
     let (a, b) = (first.address(), second.address());
     let () = run(a, &["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).await;
-    let (port, bus) = (b.port().to_string(), second.second_address().port().to_string());
+    let (port, bus) = (
+        b.port().to_string(),
+        second.second_address().port().to_string(),
+    );
     let () = run(a, &["CLUSTER", "MEET", "127.0.0.1", &port, &bus]).await;
     for node in [a, b] {
         until("both nodes are up", || async {
@@ -111,7 +122,10 @@ async fn a_slot_that_moved_is_told([first, second]: [Server; 2]) {
     invalidation_core::JoinsLog::append_in(&mut write, &log, &[key("3")])
         .await
         .unwrap();
-    let () = write.run(&mut super::bed::connection(a).await).await.unwrap();
+    let () = write
+        .run(&mut super::bed::connection(a).await)
+        .await
+        .unwrap();
     assert_eq!(reader.read().await, Ok(vec!["3".to_owned()]));
 
     let slot: u64 = run(a, &["CLUSTER", "KEYSLOT", log.key()]).await;

@@ -10,8 +10,16 @@ use super::bed::{Reader, append, builder, cluster, key, node, own, run, shared, 
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("deleting::a_key_that_goes_is_told", own, a_key_that_goes_is_told),
-        trial("deleting::an_evicted_log_is_told", own, an_evicted_log_is_told),
+        trial(
+            "deleting::a_key_that_goes_is_told",
+            own,
+            a_key_that_goes_is_told,
+        ),
+        trial(
+            "deleting::an_evicted_log_is_told",
+            own,
+            an_evicted_log_is_told,
+        ),
         trial("deleting::the_cursors_own_row_is_told", shared, |server| {
             the_cursors_own_row_is_told(server.address())
         }),
@@ -67,7 +75,11 @@ async fn a_key_that_goes_is_told(server: Server) {
 /// P10: so it is when a server that is full evicts the log.
 async fn an_evicted_log_is_told(server: Server) {
     let to = server.address();
-    let log = builder(to, &cluster()).allow_eviction().connect().await.unwrap();
+    let log = builder(to, &cluster())
+        .allow_eviction()
+        .connect()
+        .await
+        .unwrap();
     log.install().await.unwrap();
     append(&log, &["1"]).await;
     let mut reader = Reader::cold(&log).await;
@@ -76,9 +88,7 @@ async fn an_evicted_log_is_told(server: Server) {
     // Any write evicts, and is refused only when there is nothing left to evict.
     let mut set = redis::cmd("SET");
     set.arg("x").arg("y");
-    let _: redis::RedisResult<()> = set
-        .query_async(&mut super::bed::connection(to).await)
-        .await;
+    let _: redis::RedisResult<()> = set.query_async(&mut super::bed::connection(to).await).await;
     let there: u64 = run(to, &["EXISTS", log.key()]).await;
     assert_eq!(there, 0);
     let () = run(to, &["CONFIG", "SET", "maxmemory", "0"]).await;
@@ -136,7 +146,11 @@ async fn foreign_ids_are_told(to: SocketAddr) {
 
 /// P13: what exceeds `max_entries` is told to whoever had not read it.
 async fn too_many_entries_are_told(to: SocketAddr) {
-    let log = builder(to, &cluster()).max_entries(1_000).connect().await.unwrap();
+    let log = builder(to, &cluster())
+        .max_entries(1_000)
+        .connect()
+        .await
+        .unwrap();
     log.install().await.unwrap();
     let mut from_the_start = Reader::cold(&log).await;
     append(&log, &["1"]).await;

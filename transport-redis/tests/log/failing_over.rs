@@ -151,7 +151,6 @@ async fn a_replica_is_refused(pair: Pair) {
 }
 
 fn request<'a>(reader: &'a Reader<'_>) -> invalidation_core::ReadRequest<'a> {
-    let started =
-        invalidation_core::ReadStart::new(invalidation_core::Tick::from_nanos(1), 1);
+    let started = invalidation_core::ReadStart::new(invalidation_core::Tick::from_nanos(1), 1);
     invalidation_core::ReadRequest::new(&reader.cursor, started)
 }

@@ -16,10 +16,16 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("installing::another_type_is_left_alone", shared, |server| {
             another_type_is_left_alone(server.address())
         }),
-        trial("installing::a_stream_without_a_mark_gets_one", shared, |server| {
-            a_stream_without_a_mark_gets_one(server.address())
-        }),
-        trial("installing::an_evicting_server_is_refused", own, an_evicting_server_is_refused),
+        trial(
+            "installing::a_stream_without_a_mark_gets_one",
+            shared,
+            |server| a_stream_without_a_mark_gets_one(server.address()),
+        ),
+        trial(
+            "installing::an_evicting_server_is_refused",
+            own,
+            an_evicting_server_is_refused,
+        ),
     ]
 }
 

@@ -10,6 +10,7 @@ mod installing;
 mod purging;
 mod refusing;
 mod restoring;
+mod stress;
 mod writing;
 
 use std::process::ExitCode;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         purging::trials(),
         refusing::trials(),
         restoring::trials(),
+        stress::trials(),
         writing::trials(),
     ];
     libtest_mimic::run(

@@ -11,12 +11,16 @@ use super::bed::{append, cluster, key, node, own, run, shared, trial};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("purging::an_age_of_another_clock_counts_from_the_next_row", own, |server| {
-            another_clock(server)
-        }),
-        trial("purging::a_row_from_the_future_is_no_obstacle", shared, |server| {
-            a_row_from_the_future_is_no_obstacle(server.address())
-        }),
+        trial(
+            "purging::an_age_of_another_clock_counts_from_the_next_row",
+            own,
+            another_clock,
+        ),
+        trial(
+            "purging::a_row_from_the_future_is_no_obstacle",
+            shared,
+            |server| a_row_from_the_future_is_no_obstacle(server.address()),
+        ),
         trial("purging::exactly_what_is_older_goes", shared, |server| {
             exactly_what_is_older_goes(server.address())
         }),
@@ -43,12 +47,29 @@ async fn now(to: SocketAddr) -> u64 {
 /// Adds a row whose age is this, stamped under the server's present history.
 async fn row_of_age(to: SocketAddr, log: &RedisLog, number: u64, age: i64) {
     let info: String = run(to, &["INFO", "replication"]).await;
-    let history = info.lines().find_map(|line| line.strip_prefix("master_replid:"));
+    let history = info
+        .lines()
+        .find_map(|line| line.strip_prefix("master_replid:"));
     let at = (now(to).await.cast_signed() - age).to_string();
     let id = format!("{number}-0");
     let row = [
-        "XADD", log.key(), &id, "nonce", "7", "prev", "", "at", &at, "clock", &history.unwrap()[..8],
-        "cache", "users", "scope", "all", "items", "",
+        "XADD",
+        log.key(),
+        &id,
+        "nonce",
+        "7",
+        "prev",
+        "",
+        "at",
+        &at,
+        "clock",
+        &history.unwrap()[..8],
+        "cache",
+        "users",
+        "scope",
+        "all",
+        "items",
+        "",
     ];
     let _: String = run(to, &row).await;
 }
@@ -112,7 +133,9 @@ async fn exactly_what_is_older_goes(to: SocketAddr) {
 async fn a_long_log_goes_in_steps(to: SocketAddr) {
     let log = node(to, &cluster()).await;
     for part in 0..3 {
-        let entries: Vec<_> = (0..4_000).map(|number| key(format!("{part}/{number}"))).collect();
+        let entries: Vec<_> = (0..4_000)
+            .map(|number| key(format!("{part}/{number}")))
+            .collect();
         log.append(&entries).await.unwrap();
     }
     assert_eq!(purge(&log, HOUR).await, 0);

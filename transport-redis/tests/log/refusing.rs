@@ -10,22 +10,34 @@ use super::bed::{Reader, append, builder, cluster, key, node, run, shared, trial
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("refusing::a_disk_that_cannot_be_saved_to", unsaved, a_disk_that_cannot_be_saved_to),
+        trial(
+            "refusing::a_disk_that_cannot_be_saved_to",
+            unsaved,
+            a_disk_that_cannot_be_saved_to,
+        ),
         trial("refusing::ids_that_are_used_up", shared, |server| {
             ids_that_are_used_up(server.address())
         }),
         trial("refusing::what_is_too_large", shared, |server| {
             what_is_too_large(server.address())
         }),
-        trial("refusing::a_right_that_is_missing", weak, a_right_that_is_missing),
-        trial("refusing::a_script_cache_that_was_emptied", shared, |server| {
-            a_script_cache_that_was_emptied(server.address())
-        }),
+        trial(
+            "refusing::a_right_that_is_missing",
+            weak,
+            a_right_that_is_missing,
+        ),
+        trial(
+            "refusing::a_script_cache_that_was_emptied",
+            shared,
+            |server| a_script_cache_that_was_emptied(server.address()),
+        ),
     ]
 }
 
 fn unsaved() -> Result<Server, Broken> {
-    RedisSetup::new().directive("dbfilename is-a-folder").start()
+    RedisSetup::new()
+        .directive("dbfilename is-a-folder")
+        .start()
 }
 
 /// P2: a server that cannot save refuses writes, which is told with what to do, and is read all the same.
@@ -76,7 +88,11 @@ async fn what_is_too_large(to: SocketAddr) {
     let many = |count: usize| -> Vec<_> { (0..count).map(|n| key(n.to_string())).collect() };
     log.append(&[large(1_000_000)]).await.unwrap();
     log.append(&many(10_000)).await.unwrap();
-    for entries in [vec![large(1 << 20)], many(10_001), vec![large(1_000_000); 34]] {
+    for entries in [
+        vec![large(1 << 20)],
+        many(10_001),
+        vec![large(1_000_000); 34],
+    ] {
         let refused = log.append(&entries).await.unwrap_err();
         assert_eq!(refused.kind, ErrorKind::TooLarge, "{refused}");
     }
@@ -84,13 +100,17 @@ async fn what_is_too_large(to: SocketAddr) {
 
 fn weak() -> Result<Server, Broken> {
     RedisSetup::new()
-        .directive("user half on >secret ~* +eval +evalsha +eval_ro +evalsha_ro +type +time +xinfo +xadd")
+        .directive(
+            "user half on >secret ~* +eval +evalsha +eval_ro +evalsha_ro +type +time +xinfo +xadd",
+        )
         .start()
 }
 
 /// A right that is missing within a script is told as that.
 async fn a_right_that_is_missing(server: Server) {
-    let log = builder(server.address(), &cluster()).user("half").password("secret");
+    let log = builder(server.address(), &cluster())
+        .user("half")
+        .password("secret");
     let log = log.connect().await.unwrap();
     for refused in [
         log.install().await.unwrap_err(),

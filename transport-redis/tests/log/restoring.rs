@@ -21,9 +21,11 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("restoring::ids_used_again_are_told", shared, |server| {
             ids_used_again_are_told(server.address())
         }),
-        trial("restoring::a_file_that_was_appended_is_told", aof, |server| {
-            a_file_that_was_appended_is_told(server)
-        }),
+        trial(
+            "restoring::a_file_that_was_appended_is_told",
+            aof,
+            a_file_that_was_appended_is_told,
+        ),
     ]
 }
 
@@ -41,7 +43,10 @@ async fn dump(to: SocketAddr, key: &str) -> Vec<u8> {
 async fn restore(to: SocketAddr, key: &str, dump: &[u8]) {
     let mut command = redis::cmd("RESTORE");
     command.arg(key).arg(0).arg(dump).arg("REPLACE");
-    let () = command.query_async(&mut connection(to).await).await.unwrap();
+    let () = command
+        .query_async(&mut connection(to).await)
+        .await
+        .unwrap();
 }
 
 /// P10: one who had read what is gone is told, whether its ids have been used again or not.

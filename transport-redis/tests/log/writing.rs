@@ -16,12 +16,16 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("writing::not_on_another_database", shared, |server| {
             not_on_another_database(server.address())
         }),
-        trial("writing::not_after_the_log_was_made_anew", shared, |server| {
-            not_after_the_log_was_made_anew(server.address())
-        }),
-        trial("writing::a_script_that_fails_half_way_is_told", shared, |server| {
-            a_script_that_fails_half_way_is_told(server.address())
-        }),
+        trial(
+            "writing::not_after_the_log_was_made_anew",
+            shared,
+            |server| not_after_the_log_was_made_anew(server.address()),
+        ),
+        trial(
+            "writing::a_script_that_fails_half_way_is_told",
+            shared,
+            |server| a_script_that_fails_half_way_is_told(server.address()),
+        ),
         trial("writing::any_client_can_run_it", shared, |server| {
             any_client_can_run_it(server.address())
         }),
@@ -31,9 +35,11 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("writing::a_node_invalidates_with_it", shared, |server| {
             a_node_invalidates_with_it(server.address())
         }),
-        trial("writing::two_steps_hold_the_key_meanwhile", shared, |server| {
-            two_steps_hold_the_key_meanwhile(server.address())
-        }),
+        trial(
+            "writing::two_steps_hold_the_key_meanwhile",
+            shared,
+            |server| two_steps_hold_the_key_meanwhile(server.address()),
+        ),
     ]
 }
 
@@ -85,7 +91,11 @@ async fn not_on_another_database(to: SocketAddr) {
     let mut reader = Reader::cold(&log).await;
     let write = joined(&log, "elsewhere", "Ada").await;
     let mut other = connection(to).await;
-    let () = redis::cmd("SELECT").arg(5).query_async(&mut other).await.unwrap();
+    let () = redis::cmd("SELECT")
+        .arg(5)
+        .query_async(&mut other)
+        .await
+        .unwrap();
     let refused = write.run::<i64, _>(&mut other).await.unwrap_err();
     assert_eq!(refused.code(), Some("NOLOG"));
     let exists: u64 = redis::cmd("DBSIZE").query_async(&mut other).await.unwrap();
@@ -134,8 +144,15 @@ async fn any_client_can_run_it(to: SocketAddr) {
     let write = joined(&log, "any", "Ada").await;
     let (keys, arguments) = (write.keys(), write.arguments());
     let mut command = redis::cmd("EVAL");
-    command.arg(write.script()).arg(keys.len()).arg(keys).arg(arguments);
-    let new: u64 = command.query_async(&mut connection(to).await).await.unwrap();
+    command
+        .arg(write.script())
+        .arg(keys.len())
+        .arg(keys)
+        .arg(arguments);
+    let new: u64 = command
+        .query_async(&mut connection(to).await)
+        .await
+        .unwrap();
     assert_eq!(new, 1);
     assert_eq!(reader.read().await, Ok(vec!["any".to_owned()]));
     // Without a join it is the caller's script alone.
@@ -169,7 +186,11 @@ async fn a_node_invalidates_with_it(to: SocketAddr) {
     let cluster = cluster();
     let row = format!("user:{{{cluster}}}");
     let ((own, _log), (other, _)) = (started(to, &cluster).await, started(to, &cluster).await);
-    let cache = |node: &Node| node.cache::<String, Option<String>>("users").build().unwrap();
+    let cache = |node: &Node| {
+        node.cache::<String, Option<String>>("users")
+            .build()
+            .unwrap()
+    };
     let (here, there) = (cache(&own), cache(&other));
     let load = || async { Ok::<_, RedisError>(name(to, &row).await) };
     send(to, rename(&row, "Ada")).await.unwrap();
@@ -178,7 +199,12 @@ async fn a_node_invalidates_with_it(to: SocketAddr) {
         assert_eq!(found.as_deref(), Some("Ada"));
     }
     let mut write = rename(&row, "Grace");
-    let pending = own.changes().keys(&here, [&row]).log_in(&mut write).await.unwrap();
+    let pending = own
+        .changes()
+        .keys(&here, [&row])
+        .log_in(&mut write)
+        .await
+        .unwrap();
     pending
         .commit(write.run::<i64, _>(&mut connection(to).await))
         .await
@@ -205,7 +231,12 @@ async fn two_steps_hold_the_key_meanwhile(to: SocketAddr) {
     let load = || async { Ok::<_, RedisError>(value.lock().to_string()) };
     assert_eq!(cache.get_or_load(&row, load).await.unwrap(), "old");
     let mut append = RedisWrite::append_only();
-    let pending = own.changes().keys(&cache, [&row]).log_in(&mut append).await.unwrap();
+    let pending = own
+        .changes()
+        .keys(&cache, [&row])
+        .log_in(&mut append)
+        .await
+        .unwrap();
     pending
         .commit(async {
             // Its transaction on another database commits here.

@@ -1,5 +1,5 @@
--- ARGV: the version, an epoch in case that a new one is due, how many rows to keep; the history and the epoch in which
--- the caller knows a row, its id and its nonce, or nothing four times; then the entries.
+-- ARGV: the version, a random number in case that an epoch is due, how many rows to keep; the history and the epoch that the
+-- caller has seen last, the id of a row in it and its nonce, or nothing; then the entries.
 local key = KEYS[1]
 local role, history = server()
 if role ~= 'master' then return {role} end
@@ -7,15 +7,16 @@ local kind, version, epoch, name = mark(key)
 if kind ~= 'none' and kind ~= 'stream' then return {role, history, kind} end
 if version and version ~= ARGV[1] then return {role, history, kind, version} end
 local turned = not version
-if version and history == ARGV[4] and epoch == ARGV[5] then
-  -- Who knows more than is there knows that the past was changed, which nothing else may tell to the others.
+-- Who knows more than is there knows that the past was changed, which nothing else may tell to the others.
+if version and history == ARGV[4] and time_of(epoch) < time_of(ARGV[5]) then
+  turned = true
+elseif version and history == ARGV[4] and epoch == ARGV[5] and ARGV[6] ~= '' then
   local last = tonumber(string.match(named(redis.call('XINFO', 'STREAM', key))['last-generated-id'], '^(%d+)'))
   local nonce = nonce_at(key, ARGV[6])
   turned = last < tonumber(string.match(ARGV[6], '^(%d+)')) or (nonce and nonce ~= ARGV[7])
 end
 if turned then
-  epoch = ARGV[2]
-  mark_with(key, ARGV[1], epoch)
+  epoch = mark_with(key, ARGV[1], ARGV[2], ARGV[5])
   if name then redis.call('XGROUP', 'DESTROY', key, name) end
 end
 local before = append_rows(key, history, ARGV[3], 8, #ARGV)

@@ -24,8 +24,18 @@ local function mark(key)
   return kind
 end
 
-local function mark_with(key, version, epoch)
+-- The time in an epoch: those that a server gives grow.
+local function time_of(epoch)
+  return tonumber(string.sub(epoch, 1, 16), 16) or 0
+end
+
+-- Marks it with an epoch above that which the caller has seen, if any: a time of this server, and a random number.
+local function mark_with(key, version, random, seen)
+  local now = redis.call('TIME')
+  local time = math.max(now[1] * 1000000 + now[2], time_of(seen) + 1)
+  local epoch = string.format('%016x', time) .. random
   redis.call('XGROUP', 'CREATE', key, 'invalidation-log:' .. version .. ':' .. epoch, '0', 'MKSTREAM')
+  return epoch
 end
 
 -- The nonce of the row at exactly this id, empty when it has none; false when there is no such row.
