@@ -48,6 +48,7 @@ mod error;
 mod etcd;
 mod folder;
 mod keeper;
+mod nats;
 mod ping;
 mod port;
 mod processes;

@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, error::Error as StdError, io, time::Duration};
 
-use async_nats::{ConnectError, ConnectErrorKind, rustls};
+use async_nats::{
+    ConnectError, ConnectErrorKind,
+    rustls::{self, AlertDescription},
+};
 use invalidation_core::{Error, ErrorKind};
 
 /// The name of this backend in errors, metrics and capabilities.
@@ -86,7 +89,11 @@ fn broken(source: &ConnectError) -> (ErrorKind, Cow<'static, str>) {
             "no TLS with the server: {reason}: check its certificate, the CA file, the client certificate, and that the \
              server speaks TLS"
         );
-        return (ErrorKind::Unavailable, message.into());
+        let kind = match is_alert(source) {
+            true => ErrorKind::Denied,
+            false => ErrorKind::Unavailable,
+        };
+        return (kind, message.into());
     }
     if refers_to_rights(&reason) {
         let message = format!("the server refused the client: {reason}: check its credentials");
@@ -113,12 +120,32 @@ pub(crate) fn refers_to_rights(said: &str) -> bool {
 }
 
 fn is_tls(error: &(dyn StdError + 'static)) -> bool {
-    causes(error).any(|cause| {
-        cause.is::<rustls::Error>()
-            || cause.downcast_ref::<io::Error>().is_some_and(|io| {
-                io.get_ref()
-                    .is_some_and(|inner| inner.is::<rustls::Error>())
-            })
+    of_tls(error).is_some()
+}
+
+/// Whether the server, by TLS, refused the client's certificate or missed one.
+fn is_alert(error: &(dyn StdError + 'static)) -> bool {
+    matches!(
+        of_tls(error),
+        Some(rustls::Error::AlertReceived(
+            AlertDescription::AccessDenied
+                | AlertDescription::BadCertificate
+                | AlertDescription::CertificateExpired
+                | AlertDescription::CertificateRequired
+                | AlertDescription::CertificateRevoked
+                | AlertDescription::CertificateUnknown
+                | AlertDescription::UnknownCA
+                | AlertDescription::UnsupportedCertificate
+        ))
+    )
+}
+
+fn of_tls<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
+    causes(error).find_map(|cause| {
+        cause.downcast_ref().or_else(|| {
+            let io: &io::Error = cause.downcast_ref()?;
+            io.get_ref()?.downcast_ref()
+        })
     })
 }
 

@@ -82,6 +82,7 @@ impl Link {
         &self.client
     }
 
+    #[allow(dead_code, reason = "the log is built beside")]
     /// JetStream over this link.
     pub(crate) fn jetstream(&self) -> jetstream::Context {
         jetstream::new(self.client.clone())

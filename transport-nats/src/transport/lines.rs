@@ -58,9 +58,14 @@ impl Lines {
 
     /// The link in use, or a new one.
     pub(super) async fn get(&self, operation: &'static str, asks: Asks) -> Result<Opened, Error> {
-        if let Some(line) = self.usable() {
-            return Ok((line, None));
+        match self.usable() {
+            Some(line) => Ok((line, None)),
+            // Apart, since it is seldom and large.
+            None => Box::pin(self.open(operation, asks)).await,
         }
+    }
+
+    async fn open(&self, operation: &'static str, asks: Asks) -> Result<Opened, Error> {
         let mut refusals = self.opening.lock().await;
         if let Some(line) = self.usable() {
             return Ok((line, None));

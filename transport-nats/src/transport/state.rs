@@ -143,13 +143,15 @@ impl State {
         }
     }
 
-    /// The link is of no more use, for this reason. The first one counts.
+    /// The link is of no more use, for this reason. The first one counts, and what is to be read still is read although
+    /// the transport opens another link meanwhile.
     pub(super) fn end(&self, reason: Error, end: End) {
         let (waiting, desks) = {
             let mut inner = self.inner.lock();
-            if inner.end.is_none() {
-                inner.end = Some(reason);
+            if inner.end.is_some() {
+                return;
             }
+            inner.end = Some(reason);
             let mut waiting = std::mem::take(&mut inner.waiting);
             waiting.extend(
                 inner

@@ -1,0 +1,1 @@
+//! Traps of JetStream, on a real server.
