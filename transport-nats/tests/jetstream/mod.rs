@@ -4,7 +4,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use async_nats::{Client, ConnectOptions, jetstream};
+use async_nats::{Client, ConnectOptions};
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 
@@ -175,7 +175,8 @@ impl Operator {
         assert!(done["error"].is_null(), "{done}");
     }
 
-    pub(crate) fn jetstream(&self) -> jetstream::Context {
-        jetstream::new(self.client.clone())
+    /// What the server tells of this account.
+    pub(crate) async fn account(&self) -> Value {
+        self.request("$JS.API.INFO".into(), Vec::new()).await
     }
 }
