@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, future::join_all, poll};
-use invalidation_core::{CacheInvalidationTransport as _, Outgoing};
+use invalidation_core::{CacheInvalidationTransport as _, ErrorKind, Outgoing};
 use invalidation_testbed::{Proxy, Server};
 use libtest_mimic::Trial;
 use tokio::{runtime::Handle, time::Instant};
 
+use crate::relay::Relay;
 use crate::stage::{
-    Bed, PATIENCE, Setup, fresh_cluster, hear, node, publish, signal, subscribe, through, trial,
-    trial_on, within,
+    Bed, PATIENCE, Setup, builder, fresh_cluster, hear, node, publish, signal, subscribe, through,
+    trial, trial_on, within,
 };
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -19,6 +20,15 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial(
             "a_lost_link_ends_the_subscription",
             a_lost_link_ends_the_subscription,
+        ),
+        trial(
+            "a_reset_link_is_not_taken_up_again",
+            a_reset_link_is_not_taken_up_again,
+        ),
+        trial_on(
+            "a_link_on_which_nothing_goes_is_given_up",
+            || Setup::new("ping_interval: \"200ms\", ping_max: 10000"),
+            a_link_on_which_nothing_goes_is_given_up,
         ),
         trial(
             "a_silent_link_is_left_at_once",
@@ -82,6 +92,54 @@ async fn what_came_before_the_end_is_read(nats: &'static Server) {
     for expected in ["own", "another's", "end: Unavailable", "end"] {
         assert_eq!(hear(&mut subscription).await, expected);
     }
+}
+
+/// A link that is lost while the server takes new ones at once ends all that used it. The driver would connect again and
+/// go on: what was sent meanwhile would be missing without a word, and what it had written be lost though a later message
+/// came through.
+async fn a_reset_link_is_not_taken_up_again(nats: &'static Server) {
+    let relay = Relay::to(nats.address()).await;
+    let cluster = fresh_cluster();
+    let from = node(&cluster, &nats.url());
+    let to = node(&cluster, &relay.url());
+    for _ in 0..3 {
+        let mut subscription = subscribe(&to).await;
+        publish(&from, "before").await.unwrap();
+        assert_eq!(hear(&mut subscription).await, "before");
+        relay.reset();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            assert!(Instant::now() < deadline, "expected an end");
+            publish(&from, "after").await.unwrap();
+            match hear(&mut subscription).await.as_str() {
+                "end: Unavailable" => break,
+                // Until the reset has come through.
+                heard => assert_eq!(heard, "after"),
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// A link on which the server is heard, and does not hear, is given up as a silent one is.
+async fn a_link_on_which_nothing_goes_is_given_up(bed: Bed) {
+    let relay = Relay::to(bed.server.address()).await;
+    let node = builder(&fresh_cluster(), &relay.url())
+        .publish_timeout(Duration::from_millis(500))
+        .notices_loss_within(Duration::from_secs(2))
+        .build()
+        .unwrap();
+    let mut subscription = subscribe(&node).await;
+    publish(&node, "before").await.unwrap();
+    assert_eq!(hear(&mut subscription).await, "before");
+    relay.is_deaf(true);
+    let error = publish(&node, "unheard").await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::TimedOut, "{error}");
+    assert_eq!(hear(&mut subscription).await, "end: Unavailable");
+    relay.is_deaf(false);
+    let mut subscription = subscribe(&node).await;
+    publish(&node, "after").await.unwrap();
+    assert_eq!(hear(&mut subscription).await, "after");
 }
 
 async fn until_no_more_than(before: usize) {

@@ -12,6 +12,7 @@ mod access;
 mod jwt;
 mod link;
 mod others;
+mod relay;
 mod rights;
 mod sending;
 mod servers;

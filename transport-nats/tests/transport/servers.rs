@@ -82,7 +82,9 @@ async fn a_cluster_carries_on_when_one_is_killed(servers: Vec<Server>) {
     let mut subscription = subscribe(&to).await;
     // When both know of it, which nobody is told of, but at the latest when the gap comes.
     let mut told = Vec::new();
+    let deadline = tokio::time::Instant::now() + PATIENCE;
     while !told.contains(&"gap: link_lost".to_owned()) {
+        assert!(tokio::time::Instant::now() < deadline, "expected a gap");
         publish(&at_one, "of one").await.unwrap();
         publish(&at_two, "of two").await.unwrap();
         told.push(hear(&mut subscription).await);
