@@ -37,6 +37,8 @@ pub(super) struct Info {
     pub(super) first: u64,
     pub(super) last: u64,
     pub(super) messages: u64,
+    /// How many messages between the first and the last are not there.
+    pub(super) deleted: u64,
     /// When the last message was stored, also if it is gone; but a server that crashed then may have forgotten it.
     pub(super) last_stored: Moment,
 }
@@ -197,6 +199,7 @@ impl Api {
                 first: state.first_seq,
                 last: state.last_seq,
                 messages: state.messages,
+                deleted: state.num_deleted,
                 last_stored: state.last_ts,
             }),
             _ => Err(strange(operation, "something is missing")),
@@ -239,6 +242,8 @@ struct State {
     first_seq: u64,
     last_seq: u64,
     last_ts: Moment,
+    #[serde(default)]
+    num_deleted: u64,
 }
 
 #[derive(Serialize)]

@@ -104,7 +104,8 @@ fn refusal(mark: &Mark, info: &Info) -> Option<GapReason> {
 /// Where to read on if nothing came since the mark, as far as the state alone shows: the last sequence is the mark's, and was
 /// stored in the same nanosecond as the message that was read there, or there cannot be one.
 fn unchanged(mark: &Mark, info: &Info) -> Option<Cursor> {
-    if mark.read != Read::All || info.last != mark.sequence {
+    // What was deleted by hand above the first is not shown, but for its number.
+    if mark.read != Read::All || info.last != mark.sequence || info.deleted > 0 {
         return None;
     }
     let is_gone = info.first > mark.sequence;
@@ -275,8 +276,13 @@ impl Found {
             });
         }
         // What the server or a purge removed is all below the first. A witness right below it was removed so; the reader
-        // misses nothing of what follows.
+        // misses nothing of what follows. One that was deleted by hand was still there if nothing came since.
         let was_removed = after.first > mark.sequence;
-        (self.witness == Seen::Nothing && !was_removed).then_some(GapReason::WitnessLost)
+        let was_last = before.last == mark.sequence
+            && mark
+                .witness
+                .is_some_and(|witness| witness.stored == before.last_stored);
+        let is_explained = was_removed || was_last;
+        (self.witness == Seen::Nothing && !is_explained).then_some(GapReason::WitnessLost)
     }
 }
