@@ -19,6 +19,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             "a_compacted_watch_ends_by_name",
             a_compacted_watch_ends_by_name,
         ),
+        trial("a_long_backlog_comes_whole", a_long_backlog_comes_whole),
         trial(
             "a_restored_store_does_not_silence",
             a_restored_store_does_not_silence,
@@ -85,6 +86,33 @@ async fn a_compacted_watch_ends_by_name(_etcd: &'static Server) {
     assert!(error.message.contains("compacted"), "{error}");
     let from = node(&cluster, server.address());
     hears_again(&from, &to).await;
+}
+
+/// What happened while a watch could not be sent anything comes afterwards, whole and in order, also where it is far more
+/// than one answer may hold.
+async fn a_long_backlog_comes_whole(_etcd: &'static Server) {
+    const FRAMES: usize = 60;
+    let server = own(&[]).await;
+    let cluster = fresh_cluster();
+    let proxy = Proxy::to(server.address()).unwrap();
+    let to = builder(&cluster, &url(proxy.address()))
+        .notices_loss_within(Duration::from_secs(3_000))
+        .build()
+        .unwrap();
+    let mut subscription = subscribe(&to).await;
+    proxy.black_hole();
+    let from = node(&cluster, server.address());
+    let texts: Vec<_> = (0..FRAMES)
+        .map(|n| format!("{n:02}").repeat(1 << 19))
+        .collect();
+    for text in &texts {
+        publish(&from, text).await.unwrap();
+    }
+    proxy.heal();
+    for text in &texts {
+        let heard = hear(&mut subscription).await;
+        assert!(&heard == text, "expected {:.10}, and got {heard:.30}", text);
+    }
 }
 
 /// An older state is restored, whose revisions lie below those that were seen: the subscription ends, and the next one
