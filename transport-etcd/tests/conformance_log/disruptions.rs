@@ -33,9 +33,11 @@ pub(crate) async fn disrupt(space: &Space, disruption: Disruption) -> Result<(),
             only_one(rig, "members are restored together, as one is")?;
             spoil(space);
             copy_data(&rig.servers[0], "data", "snapshot");
+            space.settle().await;
         }
         Disruption::Restore => {
             copy_data(&rig.servers[0], "snapshot", "data");
+            space.settle().await;
         }
         Disruption::Recreate => delete(rig, space.prefix(), true).await,
         Disruption::DeleteAll => delete(rig, format!("{}ring/", space.prefix()), true).await,

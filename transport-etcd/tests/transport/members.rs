@@ -15,6 +15,7 @@ use crate::stage::{
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("the_next_member_serves", the_next_member_serves),
+        trial("a_silent_member_is_left", a_silent_member_is_left),
         trial(
             "a_killed_leader_is_a_lost_link",
             a_killed_leader_is_a_lost_link,
