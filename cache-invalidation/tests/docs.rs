@@ -16,8 +16,11 @@ fn p19_every_metric_is_documented() {
         "invalidation-core",
         "log-mysql",
         "log-sqlite",
+        "transport-etcd",
         "transport-http",
+        "transport-nats",
         "transport-pg",
+        "transport-redis",
         "cache-invalidation",
     ] {
         collect(&root.join(part).join("src"), &mut made);
