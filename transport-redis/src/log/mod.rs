@@ -54,33 +54,50 @@ use crate::{
 /// a hole, since the script takes the next one from the stream itself: an id that is missing behind a cursor was trimmed
 /// or deleted, and the cursor expires. Each row names the nonce of the row before it, so that a cursor can be checked also
 /// when its own row was purged. The log's identity is the server's `master_replid`, which is another one after every start
-/// and every promotion, and a random number in the name of a consumer group, which lives and dies with the stream.
-/// Replicas are refused.
+/// and every promotion, and an epoch in the name of a consumer group, which lives and dies with the stream. (`run_id`
+/// would not do: a primary that followed another one for a while, and threw its last entries away, keeps it.) The script
+/// that reads looks at all of this, and at whether the server is a replica.
 ///
 /// | what happens | what readers are told |
 /// | --- | --- |
-/// | purged, trimmed, or beyond [`max_entries`](RedisLogBuilder::max_entries) | `purged`, unless the cursor had passed it |
-/// | entries deleted by hand | `entries_lost`, or `witness_lost` when only the newest one that was read is gone |
+/// | purged, or beyond [`max_entries`](RedisLogBuilder::max_entries) | `purged`, unless the cursor had passed it |
+/// | entries deleted by hand | `entries_lost`, or `witness_lost` when it is the newest that was read |
 /// | the key deleted, renamed or evicted, `FLUSHALL` | `identity_changed`; the next call makes the log anew |
 /// | the server started again, from whatever file or none | `identity_changed` |
 /// | a replica promoted, whether it lacks the last entries or not | `identity_changed` |
 /// | the slot moved to another node of a cluster | `identity_changed` |
 /// | a first replica attached, or one after an hour without any | `identity_changed`, though nothing was lost |
-/// | the key restored from a dump while the server runs | `witness_lost`; `identity_changed` to all as soon as a node that wrote or read something which is gone asks again |
+/// | the key restored from a dump while the server runs | `witness_lost`, or `identity_changed`: see below |
 ///
-/// # What it does not promise
-/// Redis acknowledges before replicas have it, and by default before it is on disk: what was acknowledged may be lost in a
-/// crash or a failover, which every reader is told (`keeps_acknowledged` is false). A primary that was cut off from its
-/// Sentinels or its cluster serves reads until it notices: within that time `max_staleness` is counted on what that
-/// primary knows. `min-replicas-to-write` keeps it from acknowledging what will be lost.
+/// A dump of the key alone that is restored while the server runs brings an old epoch back too. Whoever had read what is
+/// gone is told at once. The others are told by the first node that wrote or read something which is gone, with its next
+/// call of any kind: it gives the log another epoch. Only when no such node lives any more they are not: delete the key
+/// before it is restored, or restore by the server's own file.
 ///
-/// An entry joins no transaction of another database. Where the business data is in the same Redis, [`RedisWrite`] makes
-/// the write and its invalidation one step. Where it is elsewhere, it takes two, of which [`RedisWrite`] tells: a process
-/// that dies between them leaves the other nodes with the old value until its TTL.
+/// # What it promises, and what not
+/// | promise | |
+/// | --- | --- |
+/// | each entry is read, or a gap is told (`P1`, `P10`, `P13`) | yes, as above |
+/// | an entry shares the fate of a transaction (`P2`) | not of another database's; in the same Redis with [`RedisWrite`] |
+/// | bounded staleness (`P3`, `P4`) | as long as there is one primary |
+/// | what was acknowledged is kept | no: Redis acknowledges before its replicas have it, and by default before its disk has it. What is lost is told |
+/// | ages by one clock (`P17`) | yes: the server's. What was stamped before a start or a promotion counts as of the next entry |
 ///
-/// # Rights
-/// `+eval +evalsha +eval_ro +evalsha_ro +info +type +time +xinfo +xgroup +xadd +xrange +xrevrange +xtrim`, on the log's key.
-/// Only to read: `+eval_ro +evalsha_ro +info +type +xinfo +xrange`, and `%R~` of the key.
+/// A primary that is cut off from its Sentinels or its cluster serves reads until it notices, and a node that is cut off
+/// with it counts `max_staleness` by what that primary knows. `min-replicas-to-write` keeps such a primary from
+/// acknowledging what will be lost. While a slot of a cluster is on its way to another node, calls fail as unavailable. A
+/// proxy that answers `INFO` itself, as that of Redis Enterprise may, hides the server's history: connect to the server.
+///
+/// # Server and rights
+/// Set `maxmemory-policy` to `noeviction` or a `volatile-…` one; others are refused, unless
+/// [`allow_eviction`](RedisLogBuilder::allow_eviction) says that they are accepted. A user needs
+///
+/// ```text
+/// +eval +evalsha +eval_ro +evalsha_ro +info +type +time +xinfo +xgroup +xadd +xrange +xrevrange +xtrim
+/// ```
+///
+/// on the log's key, `~cache_invalidation:*`; one who only reads `+eval_ro +evalsha_ro +info +type +xinfo +xrange` and
+/// `%R~cache_invalidation:*`.
 #[derive(Debug)]
 pub struct RedisLog {
     shared: Arc<Shared>,
