@@ -37,6 +37,8 @@ pub(super) struct Info {
     pub(super) first: u64,
     pub(super) last: u64,
     pub(super) messages: u64,
+    /// Of all messages.
+    pub(super) bytes: u64,
     /// How many messages between the first and the last are not there.
     pub(super) deleted: u64,
     /// When the last message was stored, also if it is gone; but a server that crashed then may have forgotten it.
@@ -199,6 +201,7 @@ impl Api {
                 first: state.first_seq,
                 last: state.last_seq,
                 messages: state.messages,
+                bytes: state.bytes,
                 deleted: state.num_deleted,
                 last_stored: state.last_ts,
             }),
@@ -239,6 +242,7 @@ struct InfoAnswer {
 #[derive(Deserialize)]
 struct State {
     messages: u64,
+    bytes: u64,
     first_seq: u64,
     last_seq: u64,
     last_ts: Moment,

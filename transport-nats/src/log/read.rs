@@ -20,8 +20,10 @@ use super::{
 
 const OPERATION: &str = "read";
 
-/// How many messages are asked for at once. A server drops requests when 10,000 wait, of all clients.
-const AT_ONCE: usize = 32;
+/// How many messages are asked for at once, and about how many bytes of them. A server drops requests when 10,000 wait, of
+/// all clients.
+const AT_ONCE: u64 = 32;
+const BYTES_AT_ONCE: u64 = 4 << 20;
 
 /// A mark behind everything that is in the stream.
 pub(super) async fn head(
@@ -162,7 +164,7 @@ impl Reader<'_> {
                 let got = self.shared.api.get(self.session, OPERATION, sequence).await;
                 (sequence, got)
             })
-            .buffered(AT_ONCE);
+            .buffered(at_once(info));
         let mut found = Found {
             entries: Vec::new(),
             next: *mark,
@@ -249,6 +251,12 @@ impl Reader<'_> {
             reason,
         })
     }
+}
+
+/// Most of what is asked for and does not fit into the page is asked for again.
+fn at_once(info: &Info) -> usize {
+    let of_usual_size = BYTES_AT_ONCE.saturating_mul(info.messages) / info.bytes.max(1);
+    usize::try_from(of_usual_size.clamp(1, AT_ONCE)).unwrap_or(1)
 }
 
 fn seen(mark: &Mark, stored: Option<&Stored>) -> Seen {

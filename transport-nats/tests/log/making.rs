@@ -22,6 +22,10 @@ pub(crate) fn trials() -> Vec<Trial> {
             a_subject_that_is_taken_is_told,
         ),
         trial(
+            "an_acknowledgement_of_another_stream_is_none",
+            an_acknowledgement_of_another_stream_is_none,
+        ),
+        trial(
             "claims_are_those_of_the_stream",
             claims_are_those_of_the_stream,
         ),
@@ -111,6 +115,20 @@ async fn a_subject_that_is_taken_is_told(server: Server) {
     assert_eq!(refused.kind, ErrorKind::Invalid, "{refused}");
     assert!(refused.message.contains(&subject), "{refused}");
     append(&other, &["1"]).await;
+}
+
+/// P1: who acknowledges must be the stream that is read.
+async fn an_acknowledgement_of_another_stream_is_none(server: Server) {
+    let log = node(&server).await;
+    let operator = operator(&server).await;
+    operator.run("DELETE", json!({})).await;
+    let refused = log.append(&[crate::stage::key("1")]).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Unavailable, "{refused}");
+    let subject = format!("cache_invalidation_log.{CLUSTER}");
+    let _other = installed(builder(&server).stream("other").subject(subject)).await;
+    let refused = log.append(&[crate::stage::key("2")]).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Incompatible, "{refused}");
+    assert!(refused.message.contains("other"), "{refused}");
 }
 
 /// What a log claims depends on its replicas and its storage: neither may be another than it was told.
