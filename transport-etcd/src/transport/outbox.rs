@@ -105,28 +105,27 @@ impl Courier {
     }
 
     async fn work(&mut self) {
-        let mut received = Vec::new();
         let idle = self.settings.notices_loss_within * IDLE;
         loop {
             if self.waiting.is_empty() {
                 tokio::select! {
                     biased;
-                    count = self.incoming.recv_many(&mut received, QUEUE) => {
-                        if count == 0 {
-                            return;
-                        }
+                    received = self.incoming.recv() => match received {
+                        Some(waiting) => self.waiting.push_back(waiting),
+                        None => return,
+                    },
+                    () = sleep(idle) => {
+                        self.keep_alive().await;
+                        continue;
                     }
-                    () = sleep(idle) => self.keep_alive().await,
-                }
-            } else {
-                // What came while the last put was under way.
-                while received.len() < QUEUE
-                    && let Ok(waiting) = self.incoming.try_recv()
-                {
-                    received.push(waiting);
                 }
             }
-            self.waiting.extend(received.drain(..));
+            // What came while the last put was under way. The rest waits where it has a bound.
+            while self.waiting.len() < QUEUE
+                && let Ok(waiting) = self.incoming.try_recv()
+            {
+                self.waiting.push_back(waiting);
+            }
             self.send().await;
         }
     }
