@@ -157,7 +157,7 @@ async fn junk(server: &'static Server) {
         .put(ring, "\u{7f}junk", None)
         .await
         .unwrap();
-    assert_eq!(reader.read().await, Err(GapReason::EntriesLost));
+    assert_eq!(reader.read().await, Err(GapReason::WitnessLost));
     assert_eq!(reader.read().await, Ok(vec![]));
     append(&log, "2").await;
     assert_eq!(reader.read().await.unwrap(), ["2"]);
