@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use etcd_client::Txn;
-use invalidation_core::{Entry, Error, ErrorKind, Position};
+use invalidation_core::{Entry, Error, Position};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
@@ -16,9 +16,9 @@ use super::{
     answer::{Answer, look_at},
     packed::{Packed, pack},
     ring::KEPT_BYTES,
-    write::Target,
+    write::{Target, crowded, step_aside},
 };
-use crate::error::{closed, duplicate, error, timed_out};
+use crate::error::{closed, duplicate};
 
 const OPERATION: &str = "append";
 
@@ -28,9 +28,6 @@ const QUEUE: usize = 1_024;
 /// For how long a ring that was seen is taken to be as it was. Afterwards it is looked at first: a refused write costs the
 /// cluster as much as one that is taken, and a look far less.
 const FRESH: Duration = Duration::from_millis(20);
-
-/// How many rings are tried, for each that there is.
-const ROUNDS: u32 = 4;
 
 /// The callers' side of the task that appends.
 #[derive(Debug)]
@@ -142,10 +139,10 @@ impl Writer {
             _ => self.look(limit).await?,
         };
         let keys = &self.shared.keys;
-        for _ in 0..ROUNDS * target.known().meta.rings {
+        for round in 0.. {
             let left = limit.saturating_sub(began.elapsed());
             if left.is_zero() {
-                return Err(timed_out(OPERATION, limit));
+                break;
             }
             let (id, another) = (rand::random(), target.another());
             let mut operations = target.operations(keys, id, entries);
@@ -164,13 +161,9 @@ impl Writer {
             }
             target = Target::in_answer(OPERATION, &mut answer, another)?;
             self.shared.learn(*target.known());
+            step_aside(round).await;
         }
-        Err(error(
-            ErrorKind::Unavailable,
-            OPERATION,
-            "every ring that was tried was being written by others: let fewer nodes append at once, or install the log \
-             with more rings",
-        ))
+        Err(crowded(OPERATION, limit))
     }
 
     /// Sees the ring whose turn it is; a random one at first, since others have theirs.

@@ -1,6 +1,9 @@
 //! Business data in etcd, and its invalidation, in one step (`P2`).
 
-use std::fmt;
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 use etcd_client::{Client, Compare, KvClient, Txn, TxnOp, TxnOpResponse, TxnResponse};
 use invalidation_core::{Entry, Error, ErrorKind, JoinsLog, Position};
@@ -11,15 +14,12 @@ use super::{
     cursor::positions,
     keys::Keys,
     packed::{Packed, pack},
-    write::Target,
+    write::{Target, crowded, step_aside},
 };
 use crate::error::{error, from_client};
 
 const JOIN: &str = "append_in";
 const COMMIT: &str = "commit";
-
-/// How many rings are tried, for each that there is.
-const ROUNDS: u32 = 4;
 
 /// A transaction on the log's own cluster: conditions and operations, which invalidations [join](JoinsLog). Nothing is sent
 /// before [`commit`](Self::commit), and dropping it is to roll back.
@@ -53,6 +53,8 @@ struct Joined {
     known: Known,
     id: u64,
     entries: Vec<Entry>,
+    /// For how long rings are tried.
+    limit: Duration,
 }
 
 /// What a transaction did.
@@ -102,7 +104,8 @@ impl EtcdTransaction {
     /// Commits it, with what joined it, by the business's own client. As long as that one waits; cancel-safe, and dropped on
     /// the way its outcome is unknown.
     ///
-    /// Where somebody else wrote to the same ring of the log meanwhile, nothing was done, and it is tried with another.
+    /// Where somebody else wrote to the same ring of the log meanwhile, nothing was done, and it is tried with another, for as
+    /// long as the log's `write_timeout`.
     ///
     /// # Errors
     /// See [`NotCommitted`]. [`ErrorKind::Invalid`] on a cluster other than the log's: nothing was done.
@@ -123,7 +126,11 @@ impl EtcdTransaction {
         let rings = joined.known.meta.rings;
         let first = rand::random_range(0..rings);
         let mut target = joined.look(&mut kv, first).await?;
-        for _ in 0..ROUNDS * rings {
+        let (began, limit) = (Instant::now(), joined.limit);
+        for round in 0.. {
+            if began.elapsed() > limit {
+                break;
+            }
             let another = target.another();
             let mut operations = self.operations.clone();
             operations.extend(target.operations(&joined.keys, joined.id, &entries));
@@ -149,13 +156,9 @@ impl EtcdTransaction {
                 return Ok(committed(&response, responses));
             }
             target = joined.found(&response, &inner, another)?;
+            step_aside(round).await;
         }
-        Err(error(
-            ErrorKind::Unavailable,
-            COMMIT,
-            "every ring of the log that was tried was being written by others: nothing was done, try again",
-        )
-        .into())
+        Err(crowded(COMMIT, limit).into())
     }
 }
 
@@ -208,6 +211,7 @@ impl JoinsLog<EtcdLog> for EtcdTransaction {
                 known,
                 id: rand::random(),
                 entries: Vec::new(),
+                limit: log.shared.settings.write_timeout,
             },
         };
         joined.entries.extend_from_slice(entries);

@@ -87,7 +87,7 @@ impl View {
             Passed::Whole => None,
             Passed::Some(entries) => {
                 let begun = older.iter().find(|(_, batch)| batch.place == mark.at);
-                let begun = begun.ok_or(lost(GapReason::EntriesLost))?;
+                let begun = begun.ok_or_else(|| self.loss_of(mark))?;
                 Some((*begun, entries))
             }
         };
@@ -121,6 +121,14 @@ impl View {
     fn is_there(&self, mark: &Mark) -> bool {
         self.places()
             .any(|place| place == mark.at || place == mark.witness.place)
+    }
+
+    /// Why the append is gone that `mark` has begun with.
+    fn loss_of(&self, mark: &Mark) -> GapReason {
+        match self.rings.iter().any(|(_, ring)| ring.floor == mark.at) {
+            true => GapReason::Purged,
+            false => GapReason::EntriesLost,
+        }
     }
 
     /// Whether a ring ends with an append that came after `mark` and is gone. That of a ring which was made anew is another

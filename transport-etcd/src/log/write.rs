@@ -1,8 +1,10 @@
 //! One append, as conditions and operations of a transaction.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use etcd_client::{Compare, CompareOp, TxnOp};
-use invalidation_core::{Error, Position};
+use invalidation_core::{Error, ErrorKind, Position};
 
 use super::{
     answer::{Answer, Known, look, look_at, newest_value},
@@ -11,6 +13,7 @@ use super::{
     meta::Identity,
     ring::{Place, Ring},
 };
+use crate::error::error;
 
 /// A ring as it was seen, to be written anew while it is still the same.
 #[derive(Debug)]
@@ -129,4 +132,23 @@ impl Target {
         let positions = positions(identity, id, entries);
         (positions, Self::after_append(self.known, answer, next, id))
     }
+}
+
+/// Waits a moment before another ring is tried, since others are at them as well: a random one, and a longer one the more
+/// often.
+pub(crate) async fn step_aside(round: u32) {
+    let most = Duration::from_millis(1 << round.min(6));
+    tokio::time::sleep(most.mul_f64(rand::random())).await;
+}
+
+/// Nothing was written in all that time, for others were always quicker.
+pub(crate) fn crowded(operation: &'static str, limit: Duration) -> Error {
+    error(
+        ErrorKind::TimedOut,
+        operation,
+        format!(
+            "every ring that was tried in {limit:?} was being written by others, and nothing was done: let fewer nodes \
+             append at once, or install the log with more rings"
+        ),
+    )
 }

@@ -14,7 +14,9 @@ use etcd_client::{Client, ConnectOptions, GetOptions, Permission};
 use invalidation_conformance::{
     BusinessTransaction, Disruption, LogHarness, LogSpace, Stranger, Unable,
 };
-use invalidation_core::{Error, InvalidationLog as _, Nonce, Retry, SharedLog};
+use invalidation_core::{
+    CacheName, Entry, Error, Invalidation, InvalidationLog as _, Nonce, Retry, Scope, SharedLog,
+};
 use invalidation_testbed::{Backend, Offer, Proxy, Required, Server};
 use invalidation_transport_etcd::{EtcdLog, EtcdLogBuilder};
 use parking_lot::Mutex;
@@ -303,6 +305,25 @@ impl LogSpace for Space {
             "etcd tells no time, and machines' clocks are not compared: a ring forgets its oldest appends when newer ones \
              need their room, and by no age",
         ))
+    }
+
+    /// An append that is larger than a ring leaves nothing else in it, and one handle writes to one ring after the other.
+    async fn outgrow(&self, log: &SharedLog) -> Result<(), Unable> {
+        const RINGS: usize = 16;
+        const ENTRIES: usize = 64;
+        for _ in 0..=RINGS {
+            let others = CacheName::new("others").expect("a name");
+            let entries: Vec<_> = (0..=ENTRIES)
+                .map(|at| {
+                    Entry::new(Invalidation::Cache {
+                        cache: others.clone(),
+                        scope: Scope::keys([at.to_string()]),
+                    })
+                })
+                .collect();
+            log.append(&entries).await.expect("appends");
+        }
+        Ok(())
     }
 
     async fn row(&self, key: &str) -> Result<Option<String>, Unable> {
