@@ -32,6 +32,18 @@ pub(crate) struct Words {
     pub(crate) p13: Option<&'static str>,
 }
 
+impl Words {
+    /// Each promise that may be weaker, and why it is.
+    pub(crate) const fn weaker(&self) -> [(&'static str, Option<&'static str>); 4] {
+        [
+            ("P1", self.p1),
+            ("P2", self.p2),
+            ("P3", self.p3),
+            ("P13", self.p13),
+        ]
+    }
+}
+
 type Log = Arc<dyn InvalidationLog>;
 
 /// None of them reaches a server.

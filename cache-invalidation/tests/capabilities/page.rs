@@ -74,22 +74,7 @@ pub(crate) fn generate(
     }
     page.push_str("\n### What is weaker, and why\n\n");
     for (_, words) in logs {
-        let weaker = [
-            ("P1", words.p1),
-            ("P2", words.p2),
-            ("P3", words.p3),
-            ("P13", words.p13),
-        ];
-        if weaker.iter().all(|(_, why)| why.is_none()) {
-            let _ = writeln!(page, "- **{}**: nothing.", title(words));
-            continue;
-        }
-        let _ = writeln!(page, "- **{}**", title(words));
-        for (promise, why) in weaker {
-            if let Some(why) = why {
-                let _ = writeln!(page, "  - `{promise}`: {why}");
-            }
-        }
+        weaker(&mut page, words, logs);
     }
     page.push_str(TRANSPORTS);
     row(
@@ -131,6 +116,36 @@ pub(crate) fn generate(
     }
     let _ = write!(page, "\nTo write this page anew: `WRITE=1 {COMMAND}`.\n");
     page
+}
+
+/// What is weaker with a log, and for a setting of it what that changes.
+fn weaker(
+    page: &mut String,
+    words: &logs::Words,
+    logs: &[(Arc<dyn InvalidationLog>, logs::Words)],
+) {
+    let is_base = |other: &logs::Words| other.log == words.log && other.with.is_empty();
+    let base = logs.iter().map(|(_, other)| other).find(|it| is_base(it));
+    let base = base.filter(|_| !words.with.is_empty());
+    let mut said = Vec::new();
+    for (promise, why) in words.weaker() {
+        let before = base.and_then(|base| base.weaker().into_iter().find(|it| it.0 == promise));
+        match (before, why) {
+            (Some(before), why) if before.1 == why => {}
+            (Some(_), None) => said.push((promise, "holds.")),
+            (_, Some(why)) => said.push((promise, why)),
+            (None, None) => {}
+        }
+    }
+    let title = title(words);
+    let _ = match (base, said.is_empty()) {
+        (Some(base), _) => writeln!(page, "- **{title}**: as `{}`, but", base.log),
+        (None, true) => writeln!(page, "- **{title}**: nothing."),
+        (None, false) => writeln!(page, "- **{title}**"),
+    };
+    for (promise, why) in said {
+        let _ = writeln!(page, "  - `{promise}`: {why}");
+    }
 }
 
 fn title(words: &logs::Words) -> String {
