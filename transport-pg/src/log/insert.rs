@@ -41,15 +41,21 @@ WHERE given.j ->> 'log' = ",
     " ORDER BY v.number"
 );
 
-/// Whether this is the database of `$1` to `$4`, in parts that are cheap to compare: the path of a table's file ends in
-/// the oids of its database and of the file.
+/// Whether this is the database of `$1` to `$4`, in parts that are cheap to compare. The path of a table's file begins with
+/// the folder of its database, `base/OID` or `pg_tblspc/OID/PG_VERSION/OID`.
 macro_rules! is_here {
     () => {
         "e.epoch = $1::text::uuid
     AND '{s}.log'::regclass::bigint = $2::bigint
-    AND substring(pg_relation_filepath('{s}.log'::regclass) FROM '([0-9]+)/[0-9]+$') = $3::text
-    AND (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint = $4::bigint"
+    AND (pg_relation_filepath('{s}.log'::regclass) LIKE 'base/' || $3::text || '/%'
+        OR pg_relation_filepath('{s}.log'::regclass) LIKE 'pg_tblspc/%/PG\\_%/' || $3::text || '/%')
+    AND date_part('epoch', pg_postmaster_start_time()) = $4::float8"
     };
+}
+
+/// Microseconds as the seconds that the server makes of the same instant, which are no others for any other.
+fn seconds(micros: i64) -> f64 {
+    micros as f64 / 1e6
 }
 
 /// The same of typed parameters, for one entry: prepared, it costs the server hardly more than a plain insert does, and
@@ -117,7 +123,7 @@ pub(crate) async fn insert_prepared<'a>(
         .bind(format!("{:032x}", log.epoch))
         .bind(i64::from(log.table))
         .bind(log.database.to_string())
-        .bind(log.started);
+        .bind(seconds(log.started));
     let query = match rows.pop() {
         Some(Row(nonce, cache, scope, items)) if rows.is_empty() => {
             query.bind(nonce).bind(cache).bind(scope).bind(items)
