@@ -92,7 +92,6 @@ mod log;
 mod protection;
 mod purge;
 mod read;
-mod rows;
 mod schema;
 mod stamp;
 

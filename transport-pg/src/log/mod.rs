@@ -13,7 +13,6 @@ mod literal;
 mod members;
 mod purge;
 mod read;
-mod rows;
 mod schema;
 mod schema_name;
 mod snapshot;
