@@ -239,7 +239,7 @@ mod mysql {
     use std::time::Duration;
 
     use invalidation_core::{Error, ErrorKind, NodeBuilder};
-    use invalidation_log_mysql::{MySqlLog, Protection};
+    use invalidation_log_mysql::{MySqlLog, protection};
 
     use super::warn_of_weak_tls;
     use crate::config::{Config, MySqlConfig, Secret};
@@ -253,7 +253,7 @@ mod mysql {
             builder: NodeBuilder,
             mysql: &MySqlConfig,
         ) -> Result<NodeBuilder, Error> {
-            warn_of_weak_tls("log", mysql.insecure_tls, Protection::VERIFIED);
+            warn_of_weak_tls("log", mysql.insecure_tls, protection::VERIFIED);
             let within = |timeout: Duration| timeout.clamp(BOUNDS.0, BOUNDS.1);
             let mut log = MySqlLog::builder(text(&mysql.url)?)
                 .read_timeout(within(self.settings.read_timeout))
