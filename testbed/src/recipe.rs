@@ -205,7 +205,7 @@ impl Place<'_> {
         self.recipe(Backend::Etcd, "etcd", arguments, Ready::Answers)
     }
 
-    fn recipe(
+    pub(crate) fn recipe(
         &self,
         backend: Backend,
         program: &str,
@@ -230,7 +230,7 @@ impl Place<'_> {
         })
     }
 
-    fn write(&self, name: &str, text: &str) -> Result<(), Error> {
+    pub(crate) fn write(&self, name: &str, text: &str) -> Result<(), Error> {
         let path = self.folder.path().join(name);
         fs::write(&path, text).map_err(Error::io(format!("write {}", path.display())))?;
         self.account.map_or(Ok(()), |account| account.own(&path))
@@ -246,15 +246,15 @@ impl Place<'_> {
             .map_err(Error::io(format!("write {}", path.display())))
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.folder.path().join(name).to_string_lossy().into_owned()
     }
 
-    fn port(&self) -> String {
+    pub(crate) fn port(&self) -> String {
         self.address.port().to_string()
     }
 }
 
-fn list<const N: usize>(arguments: [&str; N]) -> Vec<OsString> {
+pub(crate) fn list<const N: usize>(arguments: [&str; N]) -> Vec<OsString> {
     arguments.map(OsString::from).to_vec()
 }

@@ -36,6 +36,7 @@ const LOG: &str = "log";
 pub struct Server {
     backend: Backend,
     address: SocketAddr,
+    second: SocketAddr,
     recipe: Recipe,
     /// The process that was started, until it was waited for. Locked for a whole operation.
     main: Mutex<Option<Child>>,
@@ -89,6 +90,13 @@ impl Server {
     }
 
     fn prepare(backend: Backend, role: Role) -> Result<Self, Error> {
+        Self::prepare_with(backend, |place| place.prepare(backend, role))
+    }
+
+    pub(crate) fn prepare_with(
+        backend: Backend,
+        recipe: impl FnOnce(&Place<'_>) -> Result<Recipe, Error>,
+    ) -> Result<Self, Error> {
         let account = Account::for_server(backend)?;
         let ports = [Self::port()?, Self::port()?];
         let folder = Folder::fresh(backend, account)?;
@@ -98,10 +106,11 @@ impl Server {
             address: ports[0].address(),
             peer: ports[1].address(),
         };
-        let recipe = place.prepare(backend, role)?;
+        let recipe = recipe(&place)?;
         let server = Self {
             backend,
             address: ports[0].address(),
+            second: ports[1].address(),
             recipe,
             main: Mutex::new(None),
             folder,
@@ -124,6 +133,12 @@ impl Server {
     /// Where it listens; the same for its whole life.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// A second address, which is reserved for it: where a Redis listens by TLS, or speaks with its cluster, if it was
+    /// set up so.
+    pub fn second_address(&self) -> SocketAddr {
+        self.second
     }
 
     /// Its URL; [`Backend::url`] gives one through a proxy.

@@ -1,0 +1,1 @@
+//! etcd as the version log and as a transport.

@@ -1,0 +1,1 @@
+//! NATS as a transport and JetStream as the version log.

@@ -1,0 +1,45 @@
+-- A reply of names and values in turn, by name.
+local function named(reply)
+  local found = {}
+  for at = 1, #reply, 2 do found[reply[at]] = reply[at + 1] end
+  return found
+end
+
+-- Whether this server leads, and the name of its history: another one whenever its past may have changed.
+local function server()
+  local info = redis.call('INFO', 'replication')
+  return string.match(info, 'role:(%a+)'), string.match(info, 'master_replid:(%x+)')
+end
+
+-- The log's mark is the name of a consumer group: it lives and dies with the stream, and no trim takes it.
+-- The type of the key; the mark's version, epoch and name when there is one.
+local function mark(key)
+  local kind = redis.call('TYPE', key).ok
+  if kind ~= 'stream' then return kind end
+  for _, group in ipairs(redis.call('XINFO', 'GROUPS', key)) do
+    local name = named(group).name
+    local version, epoch = string.match(name, '^invalidation%-log:(%d+):(%x+)$')
+    if version then return kind, version, epoch, name end
+  end
+  return kind
+end
+
+-- The time in an epoch: those that a server gives grow.
+local function time_of(epoch)
+  return tonumber(string.sub(epoch, 1, 16), 16) or 0
+end
+
+-- Marks it with an epoch above that which the caller has seen, if any: a time of this server, and a random number.
+local function mark_with(key, version, random, seen)
+  local now = redis.call('TIME')
+  local time = math.max(now[1] * 1000000 + now[2], time_of(seen) + 1)
+  local epoch = string.format('%016x', time) .. random
+  redis.call('XGROUP', 'CREATE', key, 'invalidation-log:' .. version .. ':' .. epoch, '0', 'MKSTREAM')
+  return epoch
+end
+
+-- The nonce of the row at exactly this id, empty when it has none; false when there is no such row.
+local function nonce_at(key, id)
+  local row = redis.call('XRANGE', key, id, id)[1]
+  return row and (named(row[2]).nonce or '') or false
+end

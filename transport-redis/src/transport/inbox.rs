@@ -1,0 +1,310 @@
+//! A subscription's buffer: bounded, and overflow becomes a gap. The task that reads the connection fills it directly.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use futures_util::Stream;
+use invalidation_core::{Error, Frame, GapReason, Sender, Signal};
+use metrics::counter;
+use parking_lot::{Mutex, MutexGuard};
+use redis::{
+    PushInfo, PushKind, Value,
+    aio::{AsyncPushSender, SendError},
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::{
+    failure::link_lost,
+    payload::{self, Payload},
+};
+
+/// How many bytes of frames may wait, whatever their number.
+const MAX_BYTES: usize = 64 << 20;
+
+/// The connection's end. When it is dropped, however that comes, the subscription ends.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    contents: Arc<Mutex<Contents>>,
+    max_frames: usize,
+    sender: Sender,
+}
+
+/// The reader's end. Dropping it ends the connection.
+#[derive(Debug)]
+pub(super) struct Reader {
+    contents: Arc<Mutex<Contents>>,
+    _stop: DropGuard,
+}
+
+#[derive(Debug, Default)]
+struct Contents {
+    frames: VecDeque<Frame>,
+    /// Of the frames, together.
+    bytes: usize,
+    /// How many messages have ever come.
+    heard: u64,
+    /// Signals to be told, one of each: what came before one is told is covered by it (`P18`).
+    overflow: bool,
+    unreadable: bool,
+    nudge: bool,
+    end: Option<End>,
+    waker: Option<Waker>,
+}
+
+#[derive(Debug)]
+enum End {
+    /// The link was lost: told after what came over it.
+    Lost(Error),
+    /// Nobody waits for more.
+    Closed,
+}
+
+/// A buffer of so many frames, which come from `sender`; the token ends when its reader goes.
+pub(super) fn pair(max_frames: usize, sender: Sender, stop: CancellationToken) -> (Inbox, Reader) {
+    let contents = Arc::<Mutex<Contents>>::default();
+    let inbox = Inbox {
+        contents: Arc::clone(&contents),
+        max_frames,
+        sender,
+    };
+    let reader = Reader {
+        contents,
+        _stop: stop.drop_guard(),
+    };
+    (inbox, reader)
+}
+
+impl Inbox {
+    /// Takes what a message says, without waiting.
+    fn put(&self, payload: Payload) {
+        let mut contents = self.contents.lock();
+        contents.heard += 1;
+        match payload {
+            Payload::Frame(bytes)
+                if contents.frames.len() >= self.max_frames
+                    || contents.bytes + bytes.len() > MAX_BYTES =>
+            {
+                counter!("cache_invalidation_redis_subscription_overflows_total").increment(1);
+                contents.overflow = true;
+            }
+            Payload::Frame(bytes) => {
+                contents.bytes += bytes.len();
+                contents.frames.push_back(Frame::new(bytes, self.sender));
+            }
+            Payload::Nudge => contents.nudge = true,
+            Payload::Unreadable => {
+                counter!("cache_invalidation_redis_unreadable_total").increment(1);
+                contents.unreadable = true;
+            }
+        }
+        wake(contents);
+    }
+
+    /// How many messages have ever come: one more is a sign of life.
+    pub(super) fn heard(&self) -> u64 {
+        self.contents.lock().heard
+    }
+
+    /// Ends the subscription after what waits in it. The first reason is told.
+    pub(super) fn lose(&self, error: Error) {
+        let mut contents = self.contents.lock();
+        if contents.end.is_none() {
+            counter!("cache_invalidation_redis_links_lost_total").increment(1);
+            contents.end = Some(End::Lost(error));
+        }
+        wake(contents);
+    }
+
+    /// Ends the subscription at once.
+    pub(super) fn close(&self) {
+        let mut contents = self.contents.lock();
+        contents.frames.clear();
+        contents.end = Some(End::Closed);
+        wake(contents);
+    }
+}
+
+impl AsyncPushSender for Inbox {
+    fn send(&self, mut push: PushInfo) -> Result<(), SendError> {
+        match push.kind {
+            PushKind::Message | PushKind::SMessage => self.put(match push.data.pop() {
+                Some(Value::BulkString(payload)) => payload::decode(payload.into()),
+                _ => Payload::Unreadable,
+            }),
+            PushKind::Disconnection => self.lose(link_lost(
+                "the server ended the connection that listens: subscribe again; where it comes again and again, see the \
+                 server's log, and its client-output-buffer-limit for pubsub",
+            )),
+            PushKind::Unsubscribe | PushKind::SUnsubscribe => self.lose(link_lost(
+                "the server ended the subscription: the channel's slot has moved to another node: subscribe again",
+            )),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.lose(link_lost("the task that listened has ended"));
+    }
+}
+
+/// Wakes the reader with the lock released, so that it does not meet it.
+fn wake(mut contents: MutexGuard<'_, Contents>) {
+    let waker = contents.waker.take();
+    drop(contents);
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+impl Stream for Reader {
+    type Item = Result<Signal, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut contents = self.contents.lock();
+        let signal = if matches!(contents.end, Some(End::Closed)) {
+            return Poll::Ready(None);
+        } else if std::mem::take(&mut contents.overflow) {
+            Signal::Gap(GapReason::Overflow)
+        } else if std::mem::take(&mut contents.unreadable) {
+            Signal::Gap(GapReason::FrameUnreadable)
+        } else if std::mem::take(&mut contents.nudge) {
+            Signal::Nudge
+        } else if let Some(frame) = contents.frames.pop_front() {
+            contents.bytes -= frame.bytes.len();
+            Signal::Frame(frame)
+        } else if let Some(end) = contents.end.take() {
+            contents.end = Some(End::Closed);
+            return Poll::Ready(match end {
+                End::Lost(error) => Some(Err(error)),
+                End::Closed => None,
+            });
+        } else {
+            contents.waker = Some(context.waker().clone());
+            return Poll::Pending;
+        };
+        Poll::Ready(Some(Ok(signal)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt as _, StreamExt as _};
+
+    use super::*;
+
+    fn two() -> (Inbox, Reader) {
+        pair(2, Sender::Unknown, CancellationToken::new())
+    }
+
+    fn message(payload: Vec<u8>) -> PushInfo {
+        PushInfo {
+            kind: PushKind::Message,
+            data: vec![
+                Value::BulkString(b"channel".to_vec()),
+                Value::BulkString(payload),
+            ],
+        }
+    }
+
+    fn push(inbox: &Inbox, push: PushInfo) {
+        assert!(inbox.send(push).is_ok());
+    }
+
+    fn next(reader: &mut Reader) -> Option<String> {
+        let next = reader.next().now_or_never()?;
+        Some(match next {
+            Some(Ok(Signal::Frame(_))) => "frame".to_owned(),
+            Some(Ok(Signal::Gap(reason))) => reason.to_string(),
+            Some(Ok(_)) => "nudge".to_owned(),
+            Some(Err(error)) => error.message.into_owned(),
+            None => "end".to_owned(),
+        })
+    }
+
+    /// `P10`, `P18`: what is above the bound is one gap, and it receives again.
+    #[test]
+    fn overflow_is_a_gap() {
+        let (inbox, mut reader) = two();
+        (0..5).for_each(|_| push(&inbox, message(b"1x".to_vec())));
+        for expected in ["overflow", "frame", "frame"] {
+            assert_eq!(next(&mut reader).as_deref(), Some(expected));
+        }
+        assert_eq!(next(&mut reader), None);
+        push(&inbox, message(b"1x".to_vec()));
+        assert_eq!(next(&mut reader).as_deref(), Some("frame"));
+    }
+
+    /// `P18`: a few large frames are bounded as well, and room comes back as they are read.
+    #[test]
+    fn bytes_are_bounded() {
+        let (inbox, mut reader) = pair(1_000, Sender::Unknown, CancellationToken::new());
+        let large = || message([&b"1"[..], &vec![0; MAX_BYTES / 2]].concat());
+        (0..3).for_each(|_| push(&inbox, large()));
+        for expected in ["overflow", "frame"] {
+            assert_eq!(next(&mut reader).as_deref(), Some(expected));
+        }
+        push(&inbox, large());
+        for expected in ["frame", "frame"] {
+            assert_eq!(next(&mut reader).as_deref(), Some(expected));
+        }
+        assert_eq!(next(&mut reader), None);
+    }
+
+    /// `P18`: strangers fill nothing, however much nonsense they send.
+    #[test]
+    fn nonsense_takes_no_room() {
+        let (inbox, mut reader) = two();
+        (0..5).for_each(|_| push(&inbox, message(b"nonsense".to_vec())));
+        (0..5).for_each(|_| push(&inbox, message(Vec::new())));
+        push(&inbox, message(b"1x".to_vec()));
+        for expected in ["frame_unreadable", "nudge", "frame"] {
+            assert_eq!(next(&mut reader).as_deref(), Some(expected));
+        }
+        assert_eq!(next(&mut reader), None);
+    }
+
+    /// A lost link is told after what came over it, and once; so is a subscription that the server ended, and a
+    /// connection whose task ends in any way.
+    #[test]
+    fn its_end_is_told() {
+        let (inbox, mut reader) = two();
+        push(&inbox, message(b"1x".to_vec()));
+        inbox.lose(link_lost("lost"));
+        push(
+            &inbox,
+            PushInfo {
+                kind: PushKind::Disconnection,
+                data: Vec::new(),
+            },
+        );
+        drop(inbox);
+        for expected in ["frame", "lost", "end", "end"] {
+            assert_eq!(next(&mut reader).as_deref(), Some(expected));
+        }
+        for (kind, expected) in [
+            (PushKind::Disconnection, "ended the connection"),
+            (PushKind::SUnsubscribe, "slot has moved"),
+        ] {
+            let (inbox, mut reader) = two();
+            let data = Vec::new();
+            push(&inbox, PushInfo { kind, data });
+            assert!(next(&mut reader).is_some_and(|end| end.contains(expected)));
+        }
+        let (inbox, mut reader) = two();
+        drop(inbox);
+        for expected in ["the task that listened has ended", "end"] {
+            assert_eq!(next(&mut reader).as_deref(), Some(expected));
+        }
+        let (inbox, mut reader) = two();
+        push(&inbox, message(b"1x".to_vec()));
+        inbox.close();
+        assert_eq!(next(&mut reader).as_deref(), Some("end"));
+    }
+}

@@ -1,0 +1,12 @@
+//! The transport suite on Pub/Sub of a Redis.
+
+#[path = "../support/redis_transport.rs"]
+mod redis_transport;
+
+use std::process::ExitCode;
+
+use invalidation_conformance::transport_suite;
+
+fn main() -> ExitCode {
+    transport_suite(redis_transport::RedisTransports::default()).run()
+}

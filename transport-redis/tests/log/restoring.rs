@@ -1,0 +1,133 @@
+//! The log's key put back to an older state while the server runs, which changes nothing else.
+
+use std::net::SocketAddr;
+
+use invalidation_core::{GapReason, InvalidationLog as _};
+use libtest_mimic::Trial;
+
+use super::bed::{Reader, append, cluster, connection, node, run, shared, trial};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("restoring::one_who_was_ahead_is_told", shared, |server| {
+            one_who_was_ahead_is_told(server.address())
+        }),
+        trial("restoring::a_read_tells_the_others", shared, |server| {
+            a_node_tells_the_others(server.address(), Tells::ByReading)
+        }),
+        trial("restoring::an_append_tells_the_others", shared, |server| {
+            a_node_tells_the_others(server.address(), Tells::ByAppending)
+        }),
+        trial("restoring::ids_used_again_are_told", shared, |server| {
+            ids_used_again_are_told(server.address())
+        }),
+        trial(
+            "restoring::a_file_that_was_appended_is_told",
+            aof,
+            a_file_that_was_appended_is_told,
+        ),
+    ]
+}
+
+fn aof() -> Result<invalidation_testbed::Server, invalidation_testbed::Error> {
+    invalidation_testbed::RedisSetup::new()
+        .directive("appendonly yes")
+        .directive("appendfsync always")
+        .start()
+}
+
+async fn dump(to: SocketAddr, key: &str) -> Vec<u8> {
+    run(to, &["DUMP", key]).await
+}
+
+async fn restore(to: SocketAddr, key: &str, dump: &[u8]) {
+    let mut command = redis::cmd("RESTORE");
+    command.arg(key).arg(0).arg(dump).arg("REPLACE");
+    let () = command
+        .query_async(&mut connection(to).await)
+        .await
+        .unwrap();
+}
+
+/// P10: one who had read what is gone is told, whether its ids have been used again or not.
+async fn one_who_was_ahead_is_told(to: SocketAddr) {
+    for again in [&[][..], &["3"], &["3", "4"], &["3", "4", "5"]] {
+        let cluster = cluster();
+        let writer = node(to, &cluster).await;
+        append(&writer, &["1", "2"]).await;
+        let dump = dump(to, writer.key()).await;
+        append(&writer, &["3", "4"]).await;
+        let cursor = writer.head().await.unwrap();
+        restore(to, writer.key(), &dump).await;
+        // Who knows nothing of what is gone.
+        let later = node(to, &cluster).await;
+        append(&later, again).await;
+        let mut ahead = Reader {
+            log: &later,
+            cursor,
+        };
+        assert_eq!(ahead.read().await, Err(GapReason::WitnessLost), "{again:?}");
+        ahead.goes_on().await;
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Tells {
+    ByReading,
+    ByAppending,
+}
+
+/// P1: one who had not read what is gone is told as well, by the node that knows of it.
+async fn a_node_tells_the_others(to: SocketAddr, tells: Tells) {
+    let cluster = cluster();
+    let (writer, other) = (node(to, &cluster).await, node(to, &cluster).await);
+    append(&writer, &["1", "2"]).await;
+    let mut behind = Reader::cold(&other).await;
+    let mut own = Reader::cold(&writer).await;
+    let dump = dump(to, writer.key()).await;
+    append(&writer, &["3", "4"]).await;
+    restore(to, writer.key(), &dump).await;
+    // It cannot tell by itself.
+    assert_eq!(behind.read().await, Ok(Vec::new()));
+    match tells {
+        Tells::ByReading => assert_eq!(own.read().await, Err(GapReason::IdentityChanged)),
+        Tells::ByAppending => append(&writer, &["5"]).await,
+    }
+    assert_eq!(behind.read().await, Err(GapReason::IdentityChanged));
+    behind.goes_on().await;
+    // Once.
+    own.read().await.ok();
+    append(&writer, &["6"]).await;
+    assert_eq!(behind.read().await, Ok(vec!["6".to_owned()]));
+}
+
+/// P1, P10: so it is when as many entries as were lost have been appended since.
+async fn ids_used_again_are_told(to: SocketAddr) {
+    let cluster = cluster();
+    let (writer, other) = (node(to, &cluster).await, node(to, &cluster).await);
+    append(&writer, &["1", "2"]).await;
+    let mut behind = Reader::cold(&other).await;
+    let mut own = Reader::cold(&writer).await;
+    let dump = dump(to, writer.key()).await;
+    append(&writer, &["3", "4"]).await;
+    restore(to, writer.key(), &dump).await;
+    append(&other, &["3 again", "4 again", "5"]).await;
+    assert_eq!(own.read().await, Err(GapReason::IdentityChanged));
+    assert_eq!(behind.read().await, Err(GapReason::IdentityChanged));
+    behind.goes_on().await;
+}
+
+/// P1, P10: a server that wrote each append to its file keeps all of them over a crash, and the cursor expires all the
+/// same: nothing tells that the file was whole.
+async fn a_file_that_was_appended_is_told(server: invalidation_testbed::Server) {
+    let to = server.address();
+    let log = node(to, &cluster()).await;
+    let mut reader = Reader::cold(&log).await;
+    append(&log, &["1", "2", "3"]).await;
+    server.kill().unwrap();
+    server.restart().unwrap();
+    let length: u64 = run(to, &["XLEN", log.key()]).await;
+    assert_eq!(length, 3);
+    assert_eq!(reader.read().await, Err(GapReason::IdentityChanged));
+    reader.goes_on().await;
+}
