@@ -12,7 +12,7 @@ use invalidation_conformance::{Pair, node_suite};
 fn main() -> ExitCode {
     let redis = Pair(
         redis_log::RedisLogs::default(),
-        redis_transport::RedisTransports::default(),
+        redis_transport::RedisTransports::new(redis_transport::Kind::Alone),
     );
     node_suite(redis).run()
 }

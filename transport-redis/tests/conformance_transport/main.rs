@@ -6,7 +6,8 @@ mod redis_transport;
 use std::process::ExitCode;
 
 use invalidation_conformance::transport_suite;
+use redis_transport::{Kind, RedisTransports};
 
 fn main() -> ExitCode {
-    transport_suite(redis_transport::RedisTransports::default()).run()
+    transport_suite(RedisTransports::new(Kind::Alone)).run()
 }

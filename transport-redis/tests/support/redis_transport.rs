@@ -1,5 +1,5 @@
-//! The harness of the Redis transport: a server for each cluster, used again by later ones, and a proxy on the way from
-//! each node to it.
+//! The harness of the Redis transport: a server for each cluster, used again by later ones, and to one that stands alone a
+//! proxy on the way from each node.
 
 use std::{
     net::SocketAddr,
@@ -30,28 +30,49 @@ const NOTICES_LOSS_WITHIN: Duration = Duration::from_secs(6);
 const LONGEST_WAIT: Duration = Duration::from_millis(50);
 
 /// Makes clusters, each with a server to itself.
-#[derive(Default)]
 pub(crate) struct RedisTransports {
+    server: Kind,
     /// Servers that run, and that nobody uses now.
     free: Arc<Mutex<Vec<Arc<Server>>>>,
+}
+
+impl RedisTransports {
+    pub(crate) fn new(server: Kind) -> Self {
+        let free = Arc::default();
+        Self { server, free }
+    }
+}
+
+/// What a server is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::allow_attributes, reason = "each binary uses one")]
+#[allow(dead_code, reason = "each binary uses one")]
+pub(crate) enum Kind {
+    Alone,
+    /// The only node of a Redis cluster, which tells its one address to all.
+    Node,
 }
 
 #[async_trait]
 impl TransportHarness for RedisTransports {
     fn name(&self) -> &'static str {
-        "redis"
+        match self.server {
+            Kind::Alone => "redis",
+            Kind::Node => "redis-cluster",
+        }
     }
 
     async fn cluster(&self, nodes: usize) -> Result<Box<dyn TransportCluster>, Unable> {
         let free = self.free.lock().pop();
         let server = match free {
             Some(server) => server,
-            None => Arc::new(start().await?),
+            None => Arc::new(start(self.server).await?),
         };
         let mut cluster = Cluster {
             name: NodeId::random().to_string(),
             members: Vec::new(),
             links: Vec::new(),
+            kind: self.server,
             server,
             is_down: AtomicBool::new(false),
             free: Arc::clone(&self.free),
@@ -67,21 +88,38 @@ impl TransportHarness for RedisTransports {
 }
 
 /// A fresh server, on which the members have what the transport's documentation says that they need, and no more.
-async fn start() -> Result<Server, Unable> {
+async fn start(kind: Kind) -> Result<Server, Unable> {
     let required = Required::from_env().expect("REQUIRE_BACKENDS");
-    let member = format!(
-        "user {USER} on >{PASSWORD} resetchannels &cache_invalidation:* +subscribe +publish"
-    );
-    let started = blocking(move || RedisSetup::new().directive(&member).start()).await;
-    match required.decide(started).expect("a server") {
-        Offer::Here(server) => Ok(server),
-        Offer::Ignored(absent) => Err(Unable::because(absent.to_string())),
+    let (setup, rights) = match kind {
+        Kind::Alone => (RedisSetup::new(), "+subscribe +publish"),
+        Kind::Node => (
+            RedisSetup::new().node(),
+            "+ssubscribe +spublish +cluster|slots",
+        ),
+    };
+    let member = format!("user {USER} on >{PASSWORD} resetchannels &cache_invalidation:* {rights}");
+    let started = blocking(move || setup.directive(&member).start()).await;
+    let server = match required.decide(started).expect("a server") {
+        Offer::Here(server) => server,
+        Offer::Ignored(absent) => return Err(Unable::because(absent.to_string())),
+    };
+    if kind == Kind::Node {
+        let admin = redis::Client::open(server.url()).expect("a URL");
+        let connecting = admin.get_multiplexed_async_connection();
+        let mut admin = connecting.await.expect("connects");
+        let mut slots = redis::cmd("CLUSTER");
+        slots.arg("ADDSLOTSRANGE").arg(0).arg(16_383);
+        let () = slots
+            .query_async(&mut admin)
+            .await
+            .expect("takes all slots");
     }
+    Ok(server)
 }
 
-fn builder(cluster: &str, scheme: &str, to: SocketAddr) -> RedisTransportBuilder {
+fn builder(cluster: &str, url: &str) -> RedisTransportBuilder {
     RedisTransport::builder(cluster)
-        .url(&format!("{scheme}://{to}"))
+        .url(url)
         .user(USER)
         .password(PASSWORD)
         .publish_timeout(PUBLISH_TIMEOUT)
@@ -98,6 +136,7 @@ fn bound(builder: RedisTransportBuilder) -> Member {
 }
 
 struct Cluster {
+    kind: Kind,
     name: String,
     members: Vec<Member>,
     /// From each node to the server.
@@ -111,12 +150,33 @@ struct Cluster {
 impl Cluster {
     /// A new process in the place `of`.
     fn start(&self, of: usize) -> Member {
-        bound(builder(&self.name, "redis", self.links[of].address()))
+        let to = match self.kind {
+            Kind::Alone => self.links[of].address(),
+            Kind::Node => self.server.address(),
+        };
+        bound(builder(&self.name, &self.url(to)))
     }
 
-    async fn link(&self, of: usize, change: impl FnOnce(&Proxy) + Send + 'static) {
+    fn url(&self, to: SocketAddr) -> String {
+        match self.kind {
+            Kind::Alone => format!("redis://{to}"),
+            Kind::Node => format!("redis-cluster://{to}"),
+        }
+    }
+
+    async fn link(
+        &self,
+        of: usize,
+        change: impl FnOnce(&Proxy) + Send + 'static,
+    ) -> Result<(), Unable> {
+        if self.kind == Kind::Node {
+            return Err(Unable::because(
+                "a cluster's node tells its address to all, so that nobody stands between it and one of them",
+            ));
+        }
         let link = Arc::clone(&self.links[of]);
         blocking(move || change(&link)).await;
+        Ok(())
     }
 
     async fn down(&self, breaks: fn(&Server) -> Result<(), Error>) {
@@ -169,17 +229,17 @@ impl TransportCluster for Cluster {
         stranger: Stranger,
         publish_timeout: Duration,
     ) -> Result<Member, Unable> {
-        let to = self.server.address();
+        let right = self.url(self.server.address());
         let stranger = match stranger {
-            Stranger::OtherCluster => builder("others", "redis", to),
-            Stranger::WrongSecret => builder(&self.name, "redis", to).password(ANOTHER),
+            Stranger::OtherCluster => builder("others", &right),
+            Stranger::WrongSecret => builder(&self.name, &right).password(ANOTHER),
             Stranger::WrongHost => {
                 let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
                 let nobody = free.local_addr().expect("an address");
-                builder(&self.name, "redis", nobody)
+                builder(&self.name, &self.url(nobody))
             }
             // The server has no certificate.
-            Stranger::WrongTls => builder(&self.name, "rediss", to),
+            Stranger::WrongTls => builder(&self.name, &right.replacen("redis", "rediss", 1)),
             _ => return Err(Unable::because("the harness knows no such stranger")),
         };
         Ok(bound(stranger.publish_timeout(publish_timeout)))
@@ -187,10 +247,10 @@ impl TransportCluster for Cluster {
 
     async fn disrupt(&self, of: usize, disruption: Disruption) -> Result<(), Unable> {
         match disruption {
-            Disruption::Cut => self.link(of, Proxy::cut).await,
-            Disruption::BlackHole => self.link(of, Proxy::black_hole).await,
-            Disruption::Delay(late) => self.link(of, move |link| link.delay(late)).await,
-            Disruption::Heal => self.link(of, Proxy::heal).await,
+            Disruption::Cut => self.link(of, Proxy::cut).await?,
+            Disruption::BlackHole => self.link(of, Proxy::black_hole).await?,
+            Disruption::Delay(late) => self.link(of, move |link| link.delay(late)).await?,
+            Disruption::Heal => self.link(of, Proxy::heal).await?,
             Disruption::Stop => self.down(Server::stop).await,
             Disruption::Kill => self.down(Server::kill).await,
             Disruption::Pause => self.down(Server::pause).await,
@@ -206,7 +266,12 @@ impl TransportCluster for Cluster {
     }
 
     async fn connections(&self, of: usize) -> Result<usize, Unable> {
-        Ok(self.links[of].connections())
+        match self.kind {
+            Kind::Alone => Ok(self.links[of].connections()),
+            Kind::Node => Err(Unable::because(
+                "nobody stands between a node and the server to count its connections",
+            )),
+        }
     }
 
     fn publish_timeout(&self) -> Duration {

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use invalidation_core::{CacheInvalidationTransport as _, Error, ErrorKind};
-use invalidation_testbed::{Proxy, RedisSetup};
+use invalidation_testbed::{Proxy, RedisSetup, Server};
+use invalidation_transport_redis::RedisTransport;
 use libtest_mimic::Trial;
 
 use crate::stage::{
     blocking, builder, command, common, end_of, eventually, fresh_cluster, hear, node,
-    not_subscribed, publish, start, subscribe, trial, within,
+    not_subscribed, publish, publish_again, start, subscribe, trial, within,
 };
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -26,6 +27,8 @@ pub(crate) fn trials() -> Vec<Trial> {
             "a_name_that_follows_the_primary_serves",
             a_name_that_follows_the_primary_serves,
         ),
+        trial("frames_leave_a_silent_server", frames_leave_a_silent_server),
+        trial("frames_follow_a_subscription", frames_follow_a_subscription),
     ]
 }
 
@@ -98,7 +101,63 @@ async fn a_name_that_follows_the_primary_serves() {
     name.lead_to(replica.address());
     let mut subscription = subscribe(&listener).await;
     // Its connection went with the old primary.
-    crate::stage::publish_again(&publisher, "after").await;
+    publish_again(&publisher, "after").await;
     assert_eq!(hear(&mut subscription).await, "after");
     drop(primary);
+}
+
+/// A server that stopped answering, and another one to which its name leads since: connections that were made stay silent.
+struct Silent {
+    name: Proxy,
+    servers: [Server; 2],
+}
+
+impl Silent {
+    async fn start() -> Self {
+        let servers = [
+            start(RedisSetup::new()).await,
+            start(RedisSetup::new()).await,
+        ];
+        let name = Proxy::to(servers[0].address()).unwrap();
+        Self { name, servers }
+    }
+
+    fn node(&self) -> RedisTransport {
+        let url = format!("redis://{}", self.name.address());
+        let builder = builder(&fresh_cluster(), &url).publish_timeout(Duration::from_secs(3));
+        builder.build().unwrap()
+    }
+
+    async fn falls_silent(self) -> Self {
+        blocking(move || {
+            self.servers[0].pause().unwrap();
+            self.name.lead_to(self.servers[1].address());
+            self
+        })
+        .await
+    }
+}
+
+/// One frame may wait in vain for the old server's answer, and the next goes to the new one.
+async fn frames_leave_a_silent_server() {
+    let silent = Silent::start().await;
+    let node = silent.node();
+    publish(&node, "before").await.unwrap();
+    let silent = silent.falls_silent().await;
+    let waited = publish(&node, "in vain").await.unwrap_err();
+    assert_eq!(waited.kind, ErrorKind::TimedOut, "{waited}");
+    publish(&node, "after").await.unwrap();
+    drop(silent);
+}
+
+/// A node that has subscribed again does not try the old connection with a frame.
+async fn frames_follow_a_subscription() {
+    let silent = Silent::start().await;
+    let node = silent.node();
+    publish(&node, "before").await.unwrap();
+    let silent = silent.falls_silent().await;
+    let mut subscription = subscribe(&node).await;
+    publish(&node, "after").await.unwrap();
+    assert_eq!(hear(&mut subscription).await, "after");
+    drop(silent);
 }
