@@ -46,7 +46,7 @@ pub enum Disruption {
     /// The newest entry alone is deleted by hand.
     DeleteNewest,
     /// The server forgets its oldest entries, by a rule of its own such as a length or an age, and not by this framework's
-    /// purge. Exactly the newest `keep` stay, or all if there are no more.
+    /// purge. Exactly the newest `keep` stay, or all if there are no more, and what stands in one record with them.
     Trim {
         /// How many stay.
         keep: usize,

@@ -38,6 +38,7 @@ pub(crate) fn ready(
         return ping(backend, address, within);
     }
     let answered = Wire::connect(address, within).and_then(|mut wire| match wanted {
+        Ready::Listens => Ok(()),
         Ready::Answers | Ready::AnswersItself => wire.postgres("pgbouncer", "show version"),
         Ready::StandbyStreams => wire.postgres(
             "postgres",
@@ -53,6 +54,8 @@ pub(crate) fn ready(
 pub(crate) enum Ready {
     /// It answers a ping.
     Answers,
+    /// It takes connections: it speaks TLS, and no answer is understood here.
+    Listens,
     /// pgbouncer answers, whether or not the server behind it does.
     AnswersItself,
     /// The standby receives from its primary. Division by zero otherwise.

@@ -34,7 +34,7 @@ impl Recipe {
     pub(crate) fn ready_again(&self) -> Ready {
         match self.ready {
             Ready::StandbyStreams | Ready::ReplicaLinked => Ready::Answers,
-            ready @ (Ready::Answers | Ready::AnswersItself) => ready,
+            ready @ (Ready::Answers | Ready::AnswersItself | Ready::Listens) => ready,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! One server, and what can be done to it.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Child;
@@ -36,14 +37,13 @@ const LOG: &str = "log";
 pub struct Server {
     backend: Backend,
     address: SocketAddr,
-    second: SocketAddr,
     recipe: Recipe,
     /// The process that was started, until it was waited for. Locked for a whole operation.
     main: Mutex<Option<Child>>,
     folder: Folder,
     /// The server behind a pooler that was started with it. Dropped after it.
     behind: Option<Box<Server>>,
-    _ports: [Port; 2],
+    ports: [Port; 2],
 }
 
 impl Server {
@@ -61,6 +61,17 @@ impl Server {
         let mut pgbouncer = Self::pgbouncer(postgres.address)?;
         pgbouncer.behind = Some(Box::new(postgres));
         Ok(pgbouncer)
+    }
+
+    /// Starts a fresh one with further arguments at the end of its command line. They may not change where it listens.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_with(backend: Backend, arguments: &[&str]) -> Result<Self, Error> {
+        let mut server = Self::assemble(backend, Role::Single)?;
+        server.add_arguments(arguments.iter().map(OsString::from));
+        server.begin()?;
+        Ok(server)
     }
 
     /// Starts a pgbouncer in transaction mode in front of the PostgreSQL at the address.
@@ -93,7 +104,22 @@ impl Server {
         Self::prepare_with(backend, |place| place.prepare(backend, role))
     }
 
+    /// The same by a recipe of another's.
     pub(crate) fn prepare_with(
+        backend: Backend,
+        recipe: impl FnOnce(&Place<'_>) -> Result<Recipe, Error>,
+    ) -> Result<Self, Error> {
+        let server = Self::assemble_with(backend, recipe)?;
+        server.begin()?;
+        Ok(server)
+    }
+
+    /// All that it takes to start one.
+    pub(crate) fn assemble(backend: Backend, role: Role) -> Result<Self, Error> {
+        Self::assemble_with(backend, |place| place.prepare(backend, role))
+    }
+
+    fn assemble_with(
         backend: Backend,
         recipe: impl FnOnce(&Place<'_>) -> Result<Recipe, Error>,
     ) -> Result<Self, Error> {
@@ -107,18 +133,30 @@ impl Server {
             peer: ports[1].address(),
         };
         let recipe = recipe(&place)?;
-        let server = Self {
+        Ok(Self {
             backend,
             address: ports[0].address(),
-            second: ports[1].address(),
             recipe,
             main: Mutex::new(None),
             folder,
             behind: None,
-            _ports: ports,
-        };
-        server.launch(&mut server.lock(), server.recipe.ready, Duration::ZERO)?;
-        Ok(server)
+            ports,
+        })
+    }
+
+    /// Puts more at the end of its command line, before it is started.
+    pub(crate) fn add_arguments(&mut self, arguments: impl IntoIterator<Item = OsString>) {
+        self.recipe.call.arguments.extend(arguments);
+    }
+
+    /// When it is ready, if that is not as usual. Before it is started.
+    pub(crate) fn ready_when(&mut self, ready: Ready) {
+        self.recipe.ready = ready;
+    }
+
+    /// Starts it for the first time.
+    pub(crate) fn begin(&self) -> Result<(), Error> {
+        self.launch(&mut self.lock(), self.recipe.ready, Duration::ZERO)
     }
 
     fn port() -> Result<Port, Error> {
@@ -138,7 +176,7 @@ impl Server {
     /// A second address, which is reserved for it: where a Redis listens by TLS, or speaks with its cluster, if it was
     /// set up so.
     pub fn second_address(&self) -> SocketAddr {
-        self.second
+        self.ports[1].address()
     }
 
     /// Its URL; [`Backend::url`] gives one through a proxy.

@@ -60,7 +60,7 @@ pub(crate) async fn a_restart_forgets_no_purge(
     let mut from_the_start = stage.reader().await?;
     stage.append(&[key("read")]).await;
     let mut behind = stage.reader().await?;
-    stage.append(&numbered("a", 5)).await;
+    stage.append_each(&numbered("a", 5)).await;
     purge_at_least(&stage.log, 4).await;
     stage.disrupt(Disruption::Stop).await?;
     stage.mend(Disruption::Restart).await;

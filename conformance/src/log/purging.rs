@@ -103,7 +103,7 @@ async fn between_two_pages(harness: &Arc<dyn LogHarness>, goes: Goes) -> Result<
     let stage = Stage::fresh(harness).await?;
     goes.is_possible(&stage)?;
     let mut reader = stage.reader().await?.paged(1);
-    stage.append(&numbered("a", 6)).await;
+    stage.append_each(&numbered("a", 6)).await;
     let seen = reader.goes_on().await;
     let rule = "P4: the first of several pages is not complete";
     assert_same(rule, (1, None), (seen.entries.len(), seen.complete));
@@ -123,7 +123,7 @@ pub(crate) async fn a_purge_keeps_the_newest(
     let purged = stage.log.purge(Duration::ZERO).await.expect("purges");
     assert_same("P13: there was nothing to purge", 0, purged.entries);
     let entries = numbered("a", 5);
-    stage.append(&entries).await;
+    stage.append_each(&entries).await;
     let mut reader = stage.reader().await?;
     let total = purge_at_least(&stage.log, 4).await;
     let rule = "P13: of 5 entries all but the newest are purged";

@@ -45,6 +45,14 @@ impl Stage {
         append(&self.log, entries).await
     }
 
+    /// Appends each on its own: a log may keep what is appended at once as one record, of which a purge takes all or
+    /// nothing.
+    pub(super) async fn append_each(&self, entries: &[Entry]) {
+        for entry in entries {
+            self.append(std::slice::from_ref(entry)).await;
+        }
+    }
+
     pub(super) async fn begin(&self) -> Result<Box<dyn BusinessTransaction>, Unable> {
         if !self.log.capabilities().transactional {
             return Err(Unable::because("the log does not join transactions"));

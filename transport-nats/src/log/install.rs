@@ -1,0 +1,55 @@
+//! Making the stream.
+
+use std::sync::atomic::Ordering;
+
+use invalidation_core::{Error, ErrorKind, Retry};
+
+use super::{Shared, api::Info, connection::Session, place::Place, stream::Config};
+use crate::error::error;
+
+/// Makes the stream unless it is there, and looks whether it can be trusted. Many may do so at once: the server makes it
+/// once, and answers the same to who asks for the same.
+pub(super) async fn install(
+    shared: &Shared,
+    session: &Session,
+    operation: &'static str,
+) -> Result<Info, Error> {
+    let Shared { api, settings, .. } = shared;
+    let found = match api.info(session, operation).await? {
+        Some(found) => found,
+        None => {
+            let config = Config::new(&api.place, &settings.wanted);
+            // If there is another by now, it is looked at like one that was there before.
+            let is_own = api.create(session, operation, &config).await?;
+            if is_own {
+                let stream = &api.place.stream;
+                tracing::info!(%stream, "made the stream of the invalidation log");
+            }
+            match api.info(session, operation).await? {
+                Some(found) => found,
+                None => return Err(no_stream(operation, &api.place)),
+            }
+        }
+    };
+    shared.look(&found, operation)?;
+    for difference in found.config.differences(&settings.wanted) {
+        tracing::warn!(
+            "the log's stream differs from its configuration: {difference}; run `nats stream edit {}`, or configure the same",
+            api.place.stream
+        );
+    }
+    shared.is_installed.store(true, Ordering::Release);
+    Ok(found)
+}
+
+pub(super) fn no_stream(operation: &'static str, place: &Place) -> Error {
+    error(
+        ErrorKind::Unavailable,
+        operation,
+        format!(
+            "the stream {} does not exist: run install, as a node does when it starts",
+            place.stream
+        ),
+    )
+    .with_retry(Retry::Temporary)
+}

@@ -1,0 +1,100 @@
+//! A stream with three replicas.
+
+use std::time::Duration;
+
+use invalidation_core::{ErrorKind, InvalidationLog as _, ReadConsistency};
+use invalidation_testbed::{Error, Server};
+use invalidation_transport_nats::NatsLog;
+use libtest_mimic::Trial;
+
+use crate::{
+    jetstream::{PASSWORD, USER},
+    stage::{CLUSTER, Reader, append, eventually, key, operator, trial_of},
+};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial_of("another_takes_over", three, another_takes_over),
+        trial_of(
+            "without_a_majority_nothing_is_acknowledged",
+            three,
+            without_a_majority_nothing_is_acknowledged,
+        ),
+    ]
+}
+
+fn three() -> Result<Vec<Server>, Error> {
+    Server::nats_cluster(3, &["--user", USER, "--pass", PASSWORD])
+}
+
+/// Installed, once the cluster has found together.
+async fn log(servers: &[Server]) -> NatsLog {
+    let hosts: Vec<_> = servers
+        .iter()
+        .map(|server| server.address().to_string())
+        .collect();
+    let log = NatsLog::builder(&format!("nats://{USER}:{PASSWORD}@{}", hosts.join(",")))
+        .cluster(CLUSTER)
+        .replicas(3)
+        .read_timeout(Duration::from_secs(3))
+        .write_timeout(Duration::from_secs(5))
+        .connect()
+        .await
+        .unwrap();
+    eventually("the stream is made", async || log.install().await.ok()).await;
+    log
+}
+
+/// Which server leads the stream.
+async fn leader(servers: &[Server]) -> usize {
+    let operator = operator(&servers[0]).await;
+    let info = operator.info().await;
+    let leader = info["cluster"]["leader"].as_str().unwrap().to_owned();
+    leader.strip_prefix('n').unwrap().parse().unwrap()
+}
+
+/// P1, P10: what was acknowledged outlives the leader, and cursors go on.
+async fn another_takes_over(servers: Vec<Server>) {
+    let log = log(&servers).await;
+    assert_eq!(log.capabilities().reads, ReadConsistency::MayBeStale);
+    assert_eq!(log.stream_settings().await.unwrap().replicas, 3);
+    let mut behind = Reader::at_head(&log).await;
+    let before = append(&log, &["1", "2", "3"]).await;
+    let mut ahead = Reader::at_head(&log).await;
+    let leader = leader(&servers).await;
+    servers[leader].kill().unwrap();
+    let after = key("after");
+    eventually("another takes over", async || {
+        log.append(std::slice::from_ref(&after)).await.ok()
+    })
+    .await;
+    eventually("it is read", async || log.head().await.ok()).await;
+    // Appends whose acknowledgement was lost may have been stored as well.
+    let all = [&before[..], std::slice::from_ref(&after)].concat();
+    for (reader, expected) in [(&mut behind, &all[..]), (&mut ahead, &all[3..])] {
+        let mut found = reader.catch_up(&log).await.unwrap();
+        found.dedup();
+        assert_eq!(found, expected);
+    }
+}
+
+/// P2: one server of three acknowledges nothing.
+async fn without_a_majority_nothing_is_acknowledged(servers: Vec<Server>) {
+    let log = log(&servers).await;
+    append(&log, &["1"]).await;
+    let leader = leader(&servers).await;
+    for (at, server) in servers.iter().enumerate() {
+        if at != leader {
+            server.kill().unwrap();
+        }
+    }
+    let refused = log.append(&[key("2")]).await.unwrap_err();
+    let is_told = matches!(refused.kind, ErrorKind::Unavailable | ErrorKind::TimedOut);
+    assert!(is_told, "{refused}");
+    for (at, server) in servers.iter().enumerate() {
+        if at != leader {
+            server.restart().unwrap();
+        }
+    }
+    eventually("appends again", async || log.append(&[key("3")]).await.ok()).await;
+}
