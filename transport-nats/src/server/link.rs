@@ -9,7 +9,6 @@ use std::{sync::Arc, time::Duration};
 
 use async_nats::{
     Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, ReconnectToServer, ServerAddr,
-    jetstream,
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -80,12 +79,6 @@ impl Link {
     /// The client, of one connection: every call on it fails once that is lost, and its subscriptions end.
     pub(crate) fn client(&self) -> &Client {
         &self.client
-    }
-
-    #[allow(dead_code, reason = "the log is built beside")]
-    /// JetStream over this link.
-    pub(crate) fn jetstream(&self) -> jetstream::Context {
-        jetstream::new(self.client.clone())
     }
 
     /// Whether the link was lost since it was opened.
