@@ -201,6 +201,9 @@ impl Place<'_> {
             "10",
             "--election-timeout",
             "100",
+            // The cheapest hash of passwords: it is the tests' time.
+            "--bcrypt-cost",
+            "4",
         ]));
         self.recipe(Backend::Etcd, "etcd", arguments, Ready::Answers)
     }

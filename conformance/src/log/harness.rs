@@ -51,6 +51,15 @@ pub trait LogSpace: Send + Sync {
         Ok(())
     }
 
+    /// Appends so much to the log, by this handle or otherwise, that the backend forgets all that was there before by a rule
+    /// of its own, where [`purge`](invalidation_core::InvalidationLog::purge) deletes nothing.
+    async fn outgrow(&self, log: &SharedLog) -> Result<(), Unable> {
+        let _ = log;
+        Err(Unable::because(
+            "purge deletes nothing, and the harness cannot make the backend forget",
+        ))
+    }
+
     /// The value of a business row, as committed.
     async fn row(&self, key: &str) -> Result<Option<String>, Unable> {
         let _ = key;

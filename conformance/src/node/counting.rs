@@ -46,7 +46,7 @@ async fn counted(harness: &Arc<dyn NodeHarness>, mut counters: Counters) -> Resu
     let place = &stage.places[0];
     stage.warm(0, "1").await;
 
-    purge_past(&stage).await;
+    purge_past(&stage).await?;
     place.heal();
     stage.converges("1", 1).await;
     counters.expect(FLUSHES, "its cursor expired").await;

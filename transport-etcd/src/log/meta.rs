@@ -1,0 +1,158 @@
+//! What `install` fixed, and who this log is.
+
+use invalidation_core::{Error, ErrorKind, LogIdentity};
+use prost::Message as _;
+
+use crate::error::error;
+
+/// The version of the keys that this crate makes and reads.
+pub(crate) const VERSION: u32 = 1;
+
+/// The most rings: one answer may hold all of them, each of 1 MiB.
+pub(crate) const MAX_RINGS: u32 = 24;
+
+/// The most entries that a ring keeps.
+pub(crate) const MAX_CAPACITY: u32 = 1_024;
+
+/// The value of the key `meta`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Meta {
+    /// 128 random bits of whoever made the log.
+    pub(crate) epoch: [u8; 16],
+    pub(crate) rings: u32,
+    pub(crate) capacity: u32,
+}
+
+/// ```proto
+/// message Meta {
+///   uint32 version = 1;
+///   bytes epoch = 2;       // 16 random bytes
+///   uint32 rings = 3;
+///   uint32 capacity = 4;   // entries that a ring keeps
+/// }
+/// ```
+#[derive(Clone, PartialEq, prost::Message)]
+struct Stored {
+    #[prost(uint32, tag = "1")]
+    version: u32,
+    #[prost(bytes = "vec", tag = "2")]
+    epoch: Vec<u8>,
+    #[prost(uint32, tag = "3")]
+    rings: u32,
+    #[prost(uint32, tag = "4")]
+    capacity: u32,
+}
+
+impl Meta {
+    pub(crate) fn random(rings: u32, capacity: u32) -> Self {
+        Self {
+            epoch: rand::random(),
+            rings,
+            capacity,
+        }
+    }
+
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
+        let stored = Stored {
+            version: VERSION,
+            epoch: self.epoch.to_vec(),
+            rings: self.rings,
+            capacity: self.capacity,
+        };
+        stored.encode_to_vec()
+    }
+
+    /// # Errors
+    /// [`ErrorKind::Incompatible`] for a version that this crate does not know, or for what is none at all.
+    pub(crate) fn read(operation: &'static str, bytes: &[u8]) -> Result<Self, Error> {
+        let foreign = |what: String| error(ErrorKind::Incompatible, operation, what);
+        let stored = Stored::decode(bytes).map_err(|e| {
+            foreign(format!(
+                "the key meta of the log holds what no version writes ({e}): delete the log's keys and run install"
+            ))
+        })?;
+        if stored.version != VERSION {
+            return Err(foreign(format!(
+                "the log on this server is of version {}, and this program knows version {VERSION}: upgrade this program",
+                stored.version
+            )));
+        }
+        let epoch = stored.epoch.try_into().ok();
+        epoch
+            .filter(|_| (1..=MAX_RINGS).contains(&stored.rings) && stored.capacity > 0)
+            .map(|epoch| Self {
+                epoch,
+                rings: stored.rings,
+                capacity: stored.capacity,
+            })
+            .ok_or_else(|| {
+                foreign(
+                    "the key meta of the log holds what no version writes: delete the log's keys and run install".into(),
+                )
+            })
+    }
+}
+
+/// All that changes when the log's past may have changed, as far as the server tells: the cluster, the random epoch, and
+/// the revision at which the log was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) cluster: u64,
+    pub(crate) epoch: [u8; 16],
+    pub(crate) created: i64,
+}
+
+impl Identity {
+    pub(crate) const BYTES: usize = 32;
+
+    pub(crate) fn to_bytes(self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
+        bytes[..8].copy_from_slice(&self.cluster.to_be_bytes());
+        bytes[8..24].copy_from_slice(&self.epoch);
+        bytes[24..].copy_from_slice(&self.created.to_be_bytes());
+        bytes
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8; Self::BYTES]) -> Option<Self> {
+        Some(Self {
+            cluster: u64::from_be_bytes(bytes[..8].try_into().ok()?),
+            epoch: bytes[8..24].try_into().ok()?,
+            created: i64::from_be_bytes(bytes[24..].try_into().ok()?),
+        })
+    }
+
+    pub(crate) fn to_word(self) -> LogIdentity {
+        LogIdentity::from_bytes(self.to_bytes().to_vec())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+
+    /// A newer version, or what is no version, is refused by kind.
+    #[test]
+    fn only_this_version_is_read() {
+        let meta = Meta::random(16, 64);
+        assert_eq!(Meta::read("test", &meta.to_bytes()).unwrap(), meta);
+        let newer = Stored {
+            version: VERSION + 1,
+            ..Stored::decode(&*meta.to_bytes()).unwrap()
+        };
+        for bytes in [newer.encode_to_vec(), b"\xff".to_vec(), Vec::new()] {
+            let e = Meta::read("test", &bytes).unwrap_err();
+            assert_eq!(e.kind, ErrorKind::Incompatible, "{e}");
+        }
+    }
+
+    #[test]
+    fn identities_come_back() {
+        let identity = Identity {
+            cluster: 1 << 63,
+            epoch: rand::random(),
+            created: 7,
+        };
+        assert_eq!(Identity::from_bytes(&identity.to_bytes()), Some(identity));
+    }
+}

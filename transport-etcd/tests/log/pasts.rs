@@ -1,0 +1,194 @@
+//! Pasts that changed: states that came back, by the disk and by the keys.
+
+use etcd_client::{Client, DeleteOptions, GetOptions, Txn, TxnOp};
+use invalidation_core::{GapReason, InvalidationLog as _};
+use invalidation_testbed::{Backend, Server};
+use libtest_mimic::Trial;
+
+use super::bed::{
+    Reader, append, blocking, builder, client, found_again, fresh, installed, key, prefix, restore,
+    snapshot, trial,
+};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("p10_a_restore_below_what_others_wrote_skips_nothing", below),
+        trial("p10_a_restore_that_grew_beyond_a_reader_is_told", beyond),
+        trial("p10_an_empty_disk_is_told", emptied),
+        trial("p10_keys_that_were_put_back_are_told", put_back),
+        trial("p10_a_token_of_before_a_restore_is_left", stale_token),
+    ]
+}
+
+async fn own(arguments: &'static [&'static str]) -> Server {
+    blocking(move || Server::start_with(Backend::Etcd, arguments).unwrap()).await
+}
+
+/// P1: a reader stands at a revision that other keys had brought about; the store comes back below that, and is appended to
+/// there. No revision tells, and nothing is skipped.
+async fn below(_shared: &'static Server) {
+    let server = own(&[]).await;
+    let log = installed(builder(server.address(), &fresh())).await;
+    append(&log, "read").await;
+    snapshot(&server);
+    found_again(&log).await;
+    let mut business = client(&server).await;
+    for _ in 0..20 {
+        business.put("business", "1", None).await.unwrap();
+    }
+    let mut reader = Reader::cold(&log).await;
+    restore(&server);
+    found_again(&log).await;
+    append(&log, "new").await;
+    let read = reader.read().await;
+    assert_eq!(read.unwrap(), ["new"]);
+}
+
+/// P10: as many appends, at the same revisions and with the same number of entries, are told from those that were read.
+async fn beyond(_shared: &'static Server) {
+    let server = own(&[]).await;
+    let log = installed(builder(server.address(), &fresh()).rings(1)).await;
+    append(&log, "kept").await;
+    snapshot(&server);
+    found_again(&log).await;
+    append(&log, "lost").await;
+    let mut reader = Reader::cold(&log).await;
+    restore(&server);
+    found_again(&log).await;
+    append(&log, "new").await;
+    let mut again = Reader {
+        cursor: reader.cursor.clone(),
+        ..Reader::cold(&log).await
+    };
+    assert_eq!(reader.read().await, Err(GapReason::WitnessLost));
+    for _ in 0..5 {
+        append(&log, "more").await;
+    }
+    assert_eq!(again.read().await, Err(GapReason::WitnessLost));
+}
+
+/// P10: a member that lost its disk has the same cluster id, since that follows from its settings.
+async fn emptied(_shared: &'static Server) {
+    let server = own(&[]).await;
+    let log = installed(builder(server.address(), &fresh())).await;
+    append(&log, "1").await;
+    let mut reader = Reader::cold(&log).await;
+    super::bed::with_data(&server, |data, _| std::fs::remove_dir_all(data).unwrap());
+    let missing = loop {
+        let e = reader.page().await.unwrap_err();
+        if e.message.contains("run install") {
+            break e;
+        }
+    };
+    assert_eq!(missing.kind, invalidation_core::ErrorKind::Unavailable);
+    log.install().await.unwrap();
+    append(&log, "2").await;
+    assert_eq!(reader.read().await, Err(GapReason::IdentityChanged));
+    append(&log, "3").await;
+    assert_eq!(reader.read().await.unwrap(), ["3"]);
+}
+
+/// P10: a backup of keys and values, put back one by one or in one step, on a store that goes on counting.
+async fn put_back(server: &'static Server) {
+    for is_at_once in [true, false] {
+        for (read_before, lost, new) in [(0, 3, 0), (0, 1, 2), (1, 0, 3), (2, 2, 2), (3, 0, 0)] {
+            let cluster = fresh();
+            let log = installed(builder(server.address(), &cluster).rings(3)).await;
+            append(&log, "kept").await;
+            append(&log, "kept too").await;
+            let mut client = client(server).await;
+            let backup = dump(&mut client, &cluster).await;
+            for number in 0..read_before {
+                append(&log, &format!("read {number}")).await;
+            }
+            let mut reader = Reader::cold(&log).await;
+            for number in 0..lost {
+                append(&log, &format!("lost {number}")).await;
+            }
+            undump(&mut client, &cluster, backup, is_at_once).await;
+            for number in 0..new {
+                append(&log, &format!("new {number}")).await;
+            }
+            let case = format!("{is_at_once} {read_before} {lost} {new}");
+            match reader.read().await {
+                Err(_) => {}
+                Ok(read) => {
+                    let came = read.iter().filter(|text| text.starts_with("new")).count();
+                    assert_eq!((lost, came), (0, new), "{case}: P1: {read:?}");
+                }
+            }
+            // Every key looks as if it had been written since, so that it may be told again.
+            let mut gaps = 0;
+            loop {
+                append(&log, "next").await;
+                match reader.read().await {
+                    Ok(read) => break assert_eq!(read.last().unwrap(), "next", "{case}"),
+                    Err(_) => gaps += 1,
+                }
+                assert!(gaps < 3, "{case}: P20: a gap is told, and then it is over");
+            }
+        }
+    }
+}
+
+async fn dump(client: &mut Client, cluster: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let all = GetOptions::new().with_prefix();
+    let mut got = client.get(prefix(cluster), Some(all)).await.unwrap();
+    let kvs = got.take_kvs().into_iter();
+    kvs.map(|kv| kv.into_key_value()).collect()
+}
+
+async fn undump(
+    client: &mut Client,
+    cluster: &str,
+    backup: Vec<(Vec<u8>, Vec<u8>)>,
+    is_at_once: bool,
+) {
+    let puts: Vec<_> = backup
+        .into_iter()
+        .map(|(key, value)| TxnOp::put(key, value, None))
+        .collect();
+    if is_at_once {
+        client.txn(Txn::new().and_then(puts)).await.unwrap();
+        return;
+    }
+    let all = DeleteOptions::new().with_prefix();
+    client.delete(prefix(cluster), Some(all)).await.unwrap();
+    for put in puts {
+        client.txn(Txn::new().and_then([put])).await.unwrap();
+    }
+}
+
+/// A restored member waits for the future in which it has given a token, and answers nothing to whoever has it (etcd's
+/// simple tokens name the index of their making). Such a call ends in time, and the next logs in.
+async fn stale_token(_shared: &'static Server) {
+    let server = own(&["--bcrypt-cost", "4"]).await;
+    let mut admin = client(&server).await;
+    admin.user_add("root", "p", None).await.unwrap();
+    admin.user_grant_role("root", "root").await.unwrap();
+    admin.auth_enable().await.unwrap();
+    let url = format!("etcd://root:p@{}", server.address());
+    let log = invalidation_transport_etcd::EtcdLog::builder(&url)
+        .read_timeout(std::time::Duration::from_secs(2))
+        .write_timeout(std::time::Duration::from_secs(2));
+    let log = installed(log).await;
+    append(&log, "kept").await;
+    snapshot(&server);
+    found_again(&log).await;
+    for _ in 0..20 {
+        append(&log, "lost").await;
+    }
+    let late = installed(invalidation_transport_etcd::EtcdLog::builder(&url)).await;
+    let mut reader = Reader::cold(&late).await;
+    restore(&server);
+    let appended = async {
+        while let Err(e) = log.append(&[key("new")]).await {
+            assert_eq!(e.retry, invalidation_core::Retry::Temporary, "{e}");
+        }
+    };
+    tokio::time::timeout(super::bed::PATIENCE, appended)
+        .await
+        .unwrap();
+    found_again(&late).await;
+    assert_eq!(reader.read().await, Err(GapReason::WitnessLost));
+}
