@@ -82,7 +82,8 @@
 //! - **no log**, or one log for each of several hosts (an SQLite file is shared by one host): then TTLs alone bound staleness.
 //!
 //! # Features
-//! All but `postgres` and `mysql` are on by default; `config` refuses a backend that is not compiled in, and names the feature.
+//! `sqlite`, `http` and `derive` are on by default; `config` refuses a backend that is not compiled in, and names the feature.
+//! What each backend promises, side by side, stands in `docs/capabilities.md` of the repository.
 //!
 //! | feature | gives |
 //! | --- | --- |
@@ -90,6 +91,9 @@
 //! | `postgres` | [`postgres`]: a log in a PostgreSQL database for any number of hosts, joins your transactions, and has triggers; frames by LISTEN and NOTIFY |
 //! | `mysql` | [`mysql`]: a log in a database of MySQL or MariaDB for any number of hosts, joins your transactions, and has triggers |
 //! | `http` | [`http`]: authenticated HTTP fan-out, without a broker |
+//! | `redis` | [`redis`]: a log in a stream of Redis or Valkey, and frames by Pub/Sub |
+//! | `nats` | [`nats`]: a log in JetStream, and frames by core subjects |
+//! | `etcd` | [`etcd`]: a log in etcd, and frames by puts and a watch. Its build needs `protoc` |
 //! | `derive` | `#[derive(CacheKey)]` for types of your own |
 //!
 //! Always there: [`MemoryLog`] and [`MemoryTransport`], for a single node and for tests, and the two interfaces,
@@ -100,7 +104,10 @@
         feature = "sqlite",
         feature = "postgres",
         feature = "mysql",
-        feature = "http"
+        feature = "http",
+        feature = "redis",
+        feature = "nats",
+        feature = "etcd"
     )),
     allow(rustdoc::broken_intra_doc_links)
 )]
@@ -116,9 +123,18 @@ pub use invalidation_log_mysql as mysql;
 #[cfg(feature = "sqlite")]
 #[doc(inline)]
 pub use invalidation_log_sqlite as sqlite;
+#[cfg(feature = "etcd")]
+#[doc(inline)]
+pub use invalidation_transport_etcd as etcd;
 #[cfg(feature = "http")]
 #[doc(inline)]
 pub use invalidation_transport_http as http;
+#[cfg(feature = "nats")]
+#[doc(inline)]
+pub use invalidation_transport_nats as nats;
 #[cfg(feature = "postgres")]
 #[doc(inline)]
 pub use invalidation_transport_pg as postgres;
+#[cfg(feature = "redis")]
+#[doc(inline)]
+pub use invalidation_transport_redis as redis;

@@ -9,6 +9,7 @@ use std::{
 use ipnet::IpNet;
 
 use super::{
+    backend::Backend,
     log::LogChoice,
     peer::Peer,
     secret::Secret,
@@ -65,8 +66,8 @@ const MIN_SECRET: usize = 16;
 const BODY_CAP: RangeInclusive<usize> = 1 << 10..=1 << 30;
 
 pub(super) fn parse(table: &Table<'_>) -> Option<HttpConfig> {
-    if !cfg!(feature = "http") {
-        table.refuse_all("the HTTP transport is not compiled in: enable the cargo feature `http`");
+    if let Err(why) = Backend::Http.check("transport") {
+        table.refuse_all(why);
         return None;
     }
     let listen = table.parsed("listen", |text| {

@@ -3,11 +3,14 @@
 use std::path::PathBuf;
 
 use super::{
-    mysql,
-    mysql::MySqlConfig,
-    nearest, postgres,
-    postgres::PostgresConfig,
-    schema::{self, ABSENT},
+    backend::Backend,
+    etcd::{self, EtcdConfig},
+    mysql::{self, MySqlConfig},
+    nats::{self, NatsConfig},
+    nearest,
+    postgres::{self, PostgresConfig},
+    redis::{self, RedisConfig},
+    schema::{self, Section},
     table::Table,
 };
 
@@ -21,6 +24,12 @@ pub enum LogChoice {
     Postgres(PostgresConfig),
     /// `mysql://…`, with what `[log.mysql]` says. For any number of hosts.
     MySql(MySqlConfig),
+    /// `redis://…` and its kin, with what `[log.redis]` says. For any number of hosts.
+    Redis(RedisConfig),
+    /// `nats://…`, with what `[log.nats]` says. For any number of hosts.
+    Nats(NatsConfig),
+    /// `etcd://…`, with what `[log.etcd]` says. For any number of hosts.
+    Etcd(EtcdConfig),
     /// `memory:`: a log within this process, for one node alone, so that `max_staleness` means something in
     /// development and in tests. Refused beside a transport.
     Memory,
@@ -46,25 +55,51 @@ pub struct SqliteConfig {
 
 #[derive(Clone, Copy)]
 enum Scheme {
-    Sqlite,
-    Postgres,
-    MySql,
+    Of(Backend),
     Memory,
     None,
 }
 
-const SCHEMES: [(&str, Scheme); 7] = [
-    ("sqlite", Scheme::Sqlite),
-    ("postgres", Scheme::Postgres),
-    ("postgresql", Scheme::Postgres),
-    ("mysql", Scheme::MySql),
-    ("mariadb", Scheme::MySql),
+const SCHEMES: [(&str, Scheme); 23] = [
+    ("sqlite", Scheme::Of(Backend::Sqlite)),
+    ("postgres", Scheme::Of(Backend::Postgres)),
+    ("postgresql", Scheme::Of(Backend::Postgres)),
+    ("mysql", Scheme::Of(Backend::MySql)),
+    ("mariadb", Scheme::Of(Backend::MySql)),
+    ("redis", Scheme::Of(Backend::Redis)),
+    ("rediss", Scheme::Of(Backend::Redis)),
+    ("redis-sentinel", Scheme::Of(Backend::Redis)),
+    ("rediss-sentinel", Scheme::Of(Backend::Redis)),
+    ("redis-cluster", Scheme::Of(Backend::Redis)),
+    ("rediss-cluster", Scheme::Of(Backend::Redis)),
+    ("valkey", Scheme::Of(Backend::Redis)),
+    ("valkeys", Scheme::Of(Backend::Redis)),
+    ("valkey-sentinel", Scheme::Of(Backend::Redis)),
+    ("valkeys-sentinel", Scheme::Of(Backend::Redis)),
+    ("valkey-cluster", Scheme::Of(Backend::Redis)),
+    ("valkeys-cluster", Scheme::Of(Backend::Redis)),
+    ("nats", Scheme::Of(Backend::Nats)),
+    ("tls", Scheme::Of(Backend::Nats)),
+    ("etcd", Scheme::Of(Backend::Etcd)),
+    ("etcds", Scheme::Of(Backend::Etcd)),
     ("memory", Scheme::Memory),
     ("none", Scheme::None),
 ];
 
-const CHOICES: &str = "`postgres://USER@HOST/DATABASE` or `mysql://USER@HOST/DATABASE` for any number of hosts, `sqlite:PATH` for the processes of one \
-     host, `memory:` for a single node, or `none:` to bound staleness by TTLs alone";
+/// The table of each log.
+const TABLES: [(Backend, &Section); 6] = [
+    (Backend::Sqlite, &schema::SQLITE),
+    (Backend::Postgres, &schema::POSTGRES),
+    (Backend::MySql, &schema::MYSQL),
+    (Backend::Redis, &schema::REDIS),
+    (Backend::Nats, &schema::NATS),
+    (Backend::Etcd, &schema::ETCD),
+];
+
+const CHOICES: &str = "`postgres://USER@HOST/DATABASE` or `mysql://USER@HOST/DATABASE` for any number of hosts, \
+                       `redis://HOST`, `nats://HOST` or `etcd://HOST` for those who have such a broker and not the others, \
+                       `sqlite:PATH` for the processes of one host, `memory:` for a single node, or `none:` to bound \
+                       staleness by TTLs alone";
 
 pub(super) fn parse(log: &Table<'_>, has_transport: bool) -> Option<LogChoice> {
     if !log.has("url") {
@@ -75,64 +110,61 @@ pub(super) fn parse(log: &Table<'_>, has_transport: bool) -> Option<LogChoice> {
         let (scheme, rest) = split(url)?;
         Ok((scheme, rest.to_owned()))
     })?;
-    let sqlite = log.table("sqlite", Some(&schema::SQLITE));
-    let postgres = log.table("postgres", Some(&schema::POSTGRES));
-    if !matches!(scheme, Scheme::Sqlite) && sqlite.is_some() {
-        log.refuse("sqlite", "is for a log whose url begins with `sqlite:`");
+    let mut own = None;
+    for (backend, section) in TABLES {
+        let key = backend.key();
+        if matches!(scheme, Scheme::Of(of) if of == backend) {
+            own = Some((backend, log.table_or_empty(key, Some(section))));
+        } else if log.table(key, Some(section)).is_some() {
+            log.refuse(key, format!("is for a log whose url begins with `{key}:`"));
+        }
     }
-    if !matches!(scheme, Scheme::Postgres) && postgres.is_some() {
-        log.refuse("postgres", "is for a log whose url begins with `postgres:`");
-    }
-    let mysql = log.table("mysql", Some(&schema::MYSQL));
-    if !matches!(scheme, Scheme::MySql) && mysql.is_some() {
-        log.refuse("mysql", "is for a log whose url begins with `mysql:`");
-    }
-    if matches!(scheme, Scheme::Memory | Scheme::None) && !rest.is_empty() {
+    if own.is_none() && !rest.is_empty() {
         log.refuse(
             "url",
             "nothing may stand behind the colon of `memory:` and `none:`",
         );
     }
-    match scheme {
-        Scheme::Memory if has_transport => {
-            log.refuse(
-                "url",
-                "`memory:` is a log within one process, and a transport means that there are several, whose \
-                 invalidations it would never show: use `sqlite:PATH`, `none:`, or take the transport out",
-            );
-            None
-        }
-        Scheme::Memory => Some(LogChoice::Memory),
-        Scheme::None => Some(LogChoice::None),
-        Scheme::Postgres => {
-            let table =
-                postgres.unwrap_or_else(|| log.table_or_empty("postgres", Some(&schema::POSTGRES)));
-            postgres::parse(log, &table).map(LogChoice::Postgres)
-        }
-        Scheme::MySql => {
-            let table = mysql.unwrap_or_else(|| log.table_or_empty("mysql", Some(&schema::MYSQL)));
-            mysql::parse(log, &table).map(LogChoice::MySql)
-        }
-        Scheme::Sqlite => {
-            let path = log.parsed("url", |_| path(&rest))?;
-            let sqlite =
-                sqlite.unwrap_or_else(|| log.table_or_empty("sqlite", Some(&schema::SQLITE)));
-            Some(LogChoice::Sqlite(SqliteConfig {
-                path,
-                create_if_missing: sqlite.flag("create_if_missing").unwrap_or(true),
-                read_only: sqlite
-                    .one_of("access", &[("read_write", false), ("read_only", true)])
-                    .unwrap_or(false),
-                survives_power_loss: sqlite
-                    .one_of(
-                        "durability",
-                        &[("power_loss", true), ("process_crash", false)],
-                    )
-                    .unwrap_or(true),
-                max_pages: sqlite.count("max_pages"),
-            }))
-        }
+    let Some((backend, table)) = own else {
+        return match scheme {
+            Scheme::Memory if has_transport => {
+                log.refuse(
+                    "url",
+                    "`memory:` is a log within one process, and a transport means that there are several, whose \
+                     invalidations it would never show: use `sqlite:PATH`, `none:`, or take the transport out",
+                );
+                None
+            }
+            Scheme::Memory => Some(LogChoice::Memory),
+            _ => Some(LogChoice::None),
+        };
+    };
+    match backend {
+        Backend::Sqlite => sqlite(log, &table, &rest).map(LogChoice::Sqlite),
+        Backend::Postgres => postgres::parse(log, &table).map(LogChoice::Postgres),
+        Backend::MySql => mysql::parse(log, &table).map(LogChoice::MySql),
+        Backend::Redis => redis::parse(log, &table).map(LogChoice::Redis),
+        Backend::Nats => nats::parse(log, &table).map(LogChoice::Nats),
+        Backend::Etcd => etcd::parse(log, &table).map(LogChoice::Etcd),
+        Backend::Http => None,
     }
+}
+
+fn sqlite(log: &Table<'_>, table: &Table<'_>, rest: &str) -> Option<SqliteConfig> {
+    Some(SqliteConfig {
+        path: log.parsed("url", |_| path(rest))?,
+        create_if_missing: table.flag("create_if_missing").unwrap_or(true),
+        read_only: table
+            .one_of("access", &[("read_write", false), ("read_only", true)])
+            .unwrap_or(false),
+        survives_power_loss: table
+            .one_of(
+                "durability",
+                &[("power_loss", true), ("process_crash", false)],
+            )
+            .unwrap_or(true),
+        max_pages: table.count("max_pages"),
+    })
 }
 
 /// The scheme and what follows it. Of a URL that is refused only the scheme is quoted: the rest may hold a
@@ -142,41 +174,17 @@ fn split(url: &str) -> Result<(Scheme, &str), String> {
         return Err(format!("must begin with a scheme and a colon: {CHOICES}"));
     };
     if let Some((_, known)) = SCHEMES.iter().find(|(name, _)| *name == scheme) {
-        if matches!(known, Scheme::Sqlite) && !cfg!(feature = "sqlite") {
-            return Err(
-                "the SQLite log is not compiled in: enable the cargo feature `sqlite`".into(),
-            );
-        }
-        if matches!(known, Scheme::Postgres) && !cfg!(feature = "postgres") {
-            return Err(
-                "the Postgres log is not compiled in: enable the cargo feature `postgres`".into(),
-            );
-        }
-        if matches!(known, Scheme::MySql) && !cfg!(feature = "mysql") {
-            return Err(
-                "the MySQL log is not compiled in: enable the cargo feature `mysql`".into(),
-            );
+        if let Scheme::Of(backend) = known {
+            backend.check("log")?;
         }
         return Ok((*known, rest));
-    }
-    if let Some(backend) = ABSENT
-        .iter()
-        .find(|backend| backend.schemes.contains(&scheme))
-    {
-        return Err(format!(
-            "this version has no {} log: use {CHOICES}",
-            backend.name
-        ));
     }
     let name = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
     if scheme.is_empty() || scheme.len() > 20 || !scheme.chars().all(name) {
         return Err(format!("must begin with a scheme and a colon: {CHOICES}"));
     }
     let known = SCHEMES.iter().map(|(name, _)| *name);
-    let absent = ABSENT
-        .iter()
-        .flat_map(|backend| backend.schemes.iter().copied());
-    Err(match nearest::nearest(scheme, known.chain(absent)) {
+    Err(match nearest::nearest(scheme, known) {
         Some(near) => format!("the scheme `{scheme}:` is unknown: did you mean `{near}:`?"),
         None => format!("the scheme `{scheme}:` is unknown: use {CHOICES}"),
     })

@@ -28,17 +28,24 @@
 //!
 //! Every key, with its unit and its default, stands in `examples/cache-invalidation.toml` of the repository.
 
+mod backend;
+mod broker;
 mod caches;
+mod credential;
 mod error;
+mod etcd;
+mod frames;
 mod http;
 mod log;
 mod mysql;
+mod nats;
 mod nearest;
 mod node;
 mod peer;
 mod postgres;
 mod postgres_transport;
 mod reader;
+mod redis;
 mod schema;
 mod secret;
 mod sources;
@@ -57,13 +64,18 @@ use figment::Figment;
 use invalidation_core::{CacheName, CacheSettings, ClusterName, NodeClock, NodeSettings};
 
 pub use self::{
+    broker::{BrokerServers, Unverified},
     error::{ConfigError, Problem},
+    etcd::{EtcdConfig, EtcdServers, EtcdTransportConfig},
+    frames::FramesConfig,
     http::HttpConfig,
     log::{LogChoice, SqliteConfig},
     mysql::MySqlConfig,
+    nats::{NatsConfig, NatsServers, NatsTransportConfig},
     peer::Peer,
     postgres::{PoolingChoice, PostgresConfig},
     postgres_transport::PostgresTransportConfig,
+    redis::{RedisConfig, RedisServers, RedisTransportConfig},
     secret::Secret,
 };
 pub use figment;
@@ -93,6 +105,12 @@ pub struct Config {
     pub http: Option<HttpConfig>,
     /// `[transport.postgres]`, if it is there.
     pub postgres: Option<PostgresTransportConfig>,
+    /// `[transport.redis]`, if it is there.
+    pub redis: Option<RedisTransportConfig>,
+    /// `[transport.nats]`, if it is there.
+    pub nats: Option<NatsTransportConfig>,
+    /// `[transport.etcd]`, if it is there.
+    pub etcd: Option<EtcdTransportConfig>,
     /// `[cache_defaults]`.
     pub cache_defaults: CacheSettings,
     /// `[caches.NAME]`.
@@ -173,11 +191,24 @@ impl Config {
         let transport = top.table_or_empty("transport", Some(&schema::TRANSPORT));
         let http_table = transport.table("http", Some(&schema::HTTP));
         let http = http_table.as_ref().map(http::parse);
-        let has_transport = transport.has("http") || transport.has("postgres");
-        let log = log::parse(&log, has_transport);
+        let mut keys = schema::TRANSPORT.keys.iter();
+        let log = log::parse(&log, keys.any(|key| transport.has(key)));
+        if let Some(LogChoice::Redis(redis)) = &log {
+            redis::check_cluster(top, cluster.as_ref(), redis);
+        }
+        let log_of = log.as_ref();
         let postgres = transport
             .table("postgres", Some(&schema::POSTGRES_TRANSPORT))
-            .map(|table| postgres_transport::parse(&table, log.as_ref()));
+            .map(|table| postgres_transport::parse(&table, log_of));
+        let redis = transport
+            .table("redis", Some(&schema::REDIS_TRANSPORT))
+            .map(|table| redis::parse_transport(&table, log_of));
+        let nats = transport
+            .table("nats", Some(&schema::NATS_TRANSPORT))
+            .map(|table| nats::parse_transport(&table, log_of));
+        let etcd = transport
+            .table("etcd", Some(&schema::ETCD_TRANSPORT))
+            .map(|table| etcd::parse_transport(&table, log_of));
         if let (Some(table), Some(Some(http))) = (&http_table, &http) {
             http::check_members(table, http, log.as_ref());
         }
@@ -187,17 +218,23 @@ impl Config {
             settings,
             clock,
             log: log?,
-            http: match http {
-                Some(http) => Some(http?),
-                None => None,
-            },
-            postgres: match postgres {
-                Some(postgres) => Some(postgres?),
-                None => None,
-            },
+            http: checked(http)?,
+            postgres: checked(postgres)?,
+            redis: checked(redis)?,
+            nats: checked(nats)?,
+            etcd: checked(etcd)?,
             cache_defaults,
             caches,
         })
+    }
+}
+
+/// A table that is absent, or one that is all right.
+#[expect(clippy::option_option, reason = "absent, or wrong")]
+fn checked<T>(table: Option<Option<T>>) -> Option<Option<T>> {
+    match table {
+        None => Some(None),
+        Some(table) => table.map(Some),
     }
 }
 

@@ -1,9 +1,8 @@
 //! The log on MySQL and MariaDB: `log.url`, and `[log.mysql]`.
 
 use super::{
-    postgres::{holds_password, password},
+    credential::{PASSWORD, belongs_apart, holds_password},
     secret::Secret,
-    sources,
     table::{Provenance, Table},
     tls,
 };
@@ -25,14 +24,7 @@ pub struct MySqlConfig {
 pub(super) fn parse(log: &Table<'_>, table: &Table<'_>) -> Option<MySqlConfig> {
     let url = log.text("url")?;
     if holds_password(url) && log.provenance("url") == Some(Provenance::Text) {
-        log.refuse(
-            "url",
-            format!(
-                "a password does not stand in the configuration itself: take it out, and name a file in \
-                 log.mysql.password_file, or set the variable {}",
-                sources::variable(&table.path_of("password"))
-            ),
-        );
+        log.refuse("url", belongs_apart(table));
         return None;
     }
     if !url.contains("://") {
@@ -43,7 +35,7 @@ pub(super) fn parse(log: &Table<'_>, table: &Table<'_>) -> Option<MySqlConfig> {
     Some(MySqlConfig {
         url: Secret::new(url)?,
         insecure_tls,
-        password: password(table),
+        password: PASSWORD.read(table),
         database: table.text("database").map(Into::into),
     })
 }

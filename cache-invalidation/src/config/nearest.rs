@@ -20,17 +20,6 @@ pub(super) fn unknown_key(key: &str, path: &str, known: &[&str]) -> String {
     } else {
         format!("in [{path}]")
     };
-    if path == "transport"
-        && let Some(backend) = schema::ABSENT
-            .iter()
-            .find(|backend| backend.transport == Some(key))
-    {
-        return format!(
-            "this version has no {} transport: it has {}",
-            backend.name,
-            list(known)
-        );
-    }
     if let Some(nearest) = nearest(key, known.iter().copied()) {
         return format!("unknown key {table}: did you mean `{nearest}`?");
     }

@@ -1,8 +1,8 @@
 //! The Postgres log: `log.url`, and `[log.postgres]`.
 
 use super::{
+    credential::{PASSWORD, belongs_apart, holds_password},
     secret::Secret,
-    sources,
     table::{Provenance, Table},
     tls,
 };
@@ -49,7 +49,7 @@ pub(super) fn parse(log: &Table<'_>, table: &Table<'_>) -> Option<PostgresConfig
     Some(PostgresConfig {
         url: Secret::new(url)?,
         insecure_tls,
-        password: password(table),
+        password: PASSWORD.read(table),
         schema: table.text("schema").map(Into::into),
         pooling: pooling.unwrap_or_default(),
     })
@@ -59,16 +59,7 @@ pub(super) fn parse(log: &Table<'_>, table: &Table<'_>) -> Option<PostgresConfig
 pub(super) fn url<'t>(at: &'t Table<'_>, table: &Table<'_>) -> Option<&'t str> {
     let url = at.text("url")?;
     if holds_password(url) && at.provenance("url") == Some(Provenance::Text) {
-        let password = table.path_of("password");
-        at.refuse(
-            "url",
-            format!(
-                "a password does not stand in the configuration itself: take it out, and name a file in \
-                 {}_file, or set the variable {}",
-                password.join("."),
-                sources::variable(&password)
-            ),
-        );
+        at.refuse("url", belongs_apart(table));
         return None;
     }
     let is_postgres = ["postgres://", "postgresql://"]
@@ -79,44 +70,4 @@ pub(super) fn url<'t>(at: &'t Table<'_>, table: &Table<'_>) -> Option<&'t str> {
         return None;
     }
     Some(url)
-}
-
-/// Behind the user's name, or among the driver's options.
-pub(super) fn holds_password(url: &str) -> bool {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let (address, options) = rest.split_once('?').unwrap_or((rest, ""));
-    let user = address.rsplit_once('@').map_or("", |(user, _)| user);
-    user.contains(':') || options.contains("password=")
-}
-
-/// From a variable or a file, never from the text of the configuration, which is copied, committed and shown.
-pub(super) fn password(table: &Table<'_>) -> Option<Secret> {
-    let (key, file_key) = ("password", "password_file");
-    if table.has(key) && table.has(file_key) {
-        table.refuse(file_key, "password is given too: take one of them out");
-        return None;
-    }
-    if table.provenance(key) == Some(Provenance::Text) {
-        table.refuse(
-            key,
-            format!(
-                "a password does not stand in the configuration itself: name a file in {file_key}, or set the \
-                 variable {}",
-                sources::variable(&table.path_of(key))
-            ),
-        );
-        return None;
-    }
-    if table.has(key) {
-        let text = table.text(key)?;
-        let password = Secret::new(text);
-        if password.is_none() {
-            table.refuse(key, "is empty: set it, or take it out");
-        }
-        return password;
-    }
-    if !table.has(file_key) {
-        return None;
-    }
-    table.parsed(file_key, |path| Secret::read(path.as_ref()))
 }

@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use super::{
+    backend::Backend,
+    credential::PASSWORD,
+    frames::{self, FramesConfig},
     log::LogChoice,
     postgres::{self, PoolingChoice},
     secret::Secret,
@@ -30,26 +33,18 @@ pub struct PostgresTransportConfig {
     pub buffered_frames: Option<usize>,
 }
 
-/// The longest time that the transport takes.
-const MAX_TIME: Duration = Duration::from_secs(3_600);
-
 pub(super) fn parse(table: &Table<'_>, log: Option<&LogChoice>) -> Option<PostgresTransportConfig> {
-    if !cfg!(feature = "postgres") {
-        table.refuse_all(
-            "the Postgres transport is not compiled in: enable the cargo feature `postgres`",
-        );
+    if let Err(why) = Backend::Postgres.check("transport") {
+        table.refuse_all(why);
         return None;
     }
-    let authenticated = table.one_of("sender", &[("unknown", false), ("authenticated", true)]);
-    let time = |key| {
-        let time = table.positive_duration(key)?;
-        if !(Duration::from_millis(1)..=MAX_TIME).contains(&time) {
-            table.refuse(key, "must be 1ms to 1h");
-            return None;
-        }
-        Some(time)
-    };
-    let password = postgres::password(table);
+    let FramesConfig {
+        authenticated,
+        publish_timeout,
+        notices_loss_within,
+        buffered_frames,
+    } = frames::parse(table);
+    let password = PASSWORD.read(table);
     let server = if table.has("url") {
         let (url, insecure_tls) = tls::guard_postgres(postgres::url(table, table)?, table, table)?;
         Server {
@@ -68,10 +63,10 @@ pub(super) fn parse(table: &Table<'_>, log: Option<&LogChoice>) -> Option<Postgr
         url: server.url,
         password: server.password,
         insecure_tls: server.insecure_tls,
-        authenticated: authenticated.unwrap_or(false),
-        publish_timeout: time("publish_timeout"),
-        notices_loss_within: time("notices_loss_within"),
-        buffered_frames: table.count::<u32>("buffered_frames").map(|n| n as usize),
+        authenticated,
+        publish_timeout,
+        notices_loss_within,
+        buffered_frames,
     })
 }
 

@@ -44,6 +44,9 @@ pub(super) const LOG: Section = Section {
         "sqlite",
         "postgres",
         "mysql",
+        "redis",
+        "nats",
+        "etcd",
     ],
 };
 
@@ -68,9 +71,136 @@ pub(super) const MYSQL: Section = Section {
     keys: &["database", "password", "password_file", "insecure_tls"],
 };
 
+pub(super) const REDIS: Section = Section {
+    path: "log.redis",
+    keys: &[
+        "key",
+        "max_entries",
+        "allow_eviction",
+        "user",
+        "password",
+        "password_file",
+        "sentinel_user",
+        "sentinel_password",
+        "sentinel_password_file",
+        "ca_file",
+        "client_certificate",
+        "client_key",
+        "insecure_tls",
+    ],
+};
+
+pub(super) const NATS: Section = Section {
+    path: "log.nats",
+    keys: &[
+        "stream",
+        "subject",
+        "replicas",
+        "storage",
+        "max_age",
+        "max_messages",
+        "max_bytes",
+        "when_full",
+        "domain",
+        "syncs_always",
+        "user",
+        "password",
+        "password_file",
+        "token",
+        "token_file",
+        "nkey_seed",
+        "nkey_seed_file",
+        "credentials_file",
+        "ca_file",
+        "client_certificate",
+        "client_key",
+        "insecure_tls",
+    ],
+};
+
+pub(super) const ETCD: Section = Section {
+    path: "log.etcd",
+    keys: &[
+        "rings",
+        "ring_entries",
+        "user",
+        "password",
+        "password_file",
+        "ca_file",
+        "client_certificate",
+        "client_key",
+        "server_name",
+        "insecure_tls",
+    ],
+};
+
 pub(super) const TRANSPORT: Section = Section {
     path: "transport",
-    keys: &["http", "postgres"],
+    keys: &["http", "postgres", "redis", "nats", "etcd"],
+};
+
+pub(super) const REDIS_TRANSPORT: Section = Section {
+    path: "transport.redis",
+    keys: &[
+        "url",
+        "user",
+        "password",
+        "password_file",
+        "sentinel_user",
+        "sentinel_password",
+        "sentinel_password_file",
+        "ca_file",
+        "client_certificate",
+        "client_key",
+        "insecure_tls",
+        "sender",
+        "publish_timeout",
+        "notices_loss_within",
+        "buffered_frames",
+    ],
+};
+
+pub(super) const NATS_TRANSPORT: Section = Section {
+    path: "transport.nats",
+    keys: &[
+        "url",
+        "user",
+        "password",
+        "password_file",
+        "token",
+        "token_file",
+        "nkey_seed",
+        "nkey_seed_file",
+        "credentials_file",
+        "ca_file",
+        "client_certificate",
+        "client_key",
+        "insecure_tls",
+        "sender",
+        "publish_timeout",
+        "notices_loss_within",
+        "buffered_frames",
+        "max_frame",
+    ],
+};
+
+pub(super) const ETCD_TRANSPORT: Section = Section {
+    path: "transport.etcd",
+    keys: &[
+        "url",
+        "user",
+        "password",
+        "password_file",
+        "ca_file",
+        "client_certificate",
+        "client_key",
+        "server_name",
+        "insecure_tls",
+        "sender",
+        "publish_timeout",
+        "notices_loss_within",
+        "buffered_frames",
+    ],
 };
 
 pub(super) const POSTGRES_TRANSPORT: Section = Section {
@@ -128,16 +258,22 @@ pub(super) const CACHE: Section = Section {
     ],
 };
 
-const SECTIONS: [&Section; 10] = [
+const SECTIONS: [&Section; 16] = [
     &TOP,
     &NODE,
     &LOG,
     &SQLITE,
     &POSTGRES,
     &MYSQL,
+    &REDIS,
+    &NATS,
+    &ETCD,
     &TRANSPORT,
     &HTTP,
     &POSTGRES_TRANSPORT,
+    &REDIS_TRANSPORT,
+    &NATS_TRANSPORT,
+    &ETCD_TRANSPORT,
     &CACHE,
 ];
 
@@ -148,31 +284,3 @@ pub(super) fn home(key: &str) -> Option<&'static str> {
         .find(|section| !section.path.is_empty() && section.keys.contains(&key))
         .map(|section| section.path)
 }
-
-/// A backend that this version does not have, under the names that people will try.
-#[derive(Debug)]
-pub(super) struct Absent {
-    pub(super) name: &'static str,
-    /// Of the log's URL.
-    pub(super) schemes: &'static [&'static str],
-    /// The key in `[transport]`.
-    pub(super) transport: Option<&'static str>,
-}
-
-pub(super) const ABSENT: [Absent; 3] = [
-    Absent {
-        name: "Redis",
-        schemes: &["redis", "rediss"],
-        transport: Some("redis"),
-    },
-    Absent {
-        name: "NATS",
-        schemes: &["nats"],
-        transport: Some("nats"),
-    },
-    Absent {
-        name: "etcd",
-        schemes: &["etcd"],
-        transport: Some("etcd"),
-    },
-];

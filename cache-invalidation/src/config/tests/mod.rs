@@ -8,24 +8,34 @@ use invalidation_core::{NodeClock, OnStale};
 
 use super::*;
 
+#[cfg(feature = "etcd")]
+mod etcd;
 #[cfg(all(feature = "sqlite", feature = "http"))]
 mod example;
 #[cfg(feature = "http")]
 mod http;
 #[cfg(feature = "mysql")]
 mod mysql;
+#[cfg(feature = "nats")]
+mod nats;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod properties;
+#[cfg(feature = "redis")]
+mod redis;
 
 const SECRET: &str = "hunter2-and-more";
 const MINIMAL: &str = "cluster = \"billing\"\nlog.url = \"none:\"\n";
 
-/// Reads `toml` as a file named `c.toml`, beside it a file `secret`, with these variables.
+/// Reads `toml` as a file named `c.toml`, with these variables. Beside it are the files `secret`, `empty`, `ca.pem` and
+/// `key.pem`.
 fn read(toml: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("secret"), format!("{SECRET}\n")).unwrap();
     fs::write(folder.path().join("empty"), "\n").unwrap();
+    let (authority, key) = certificate();
+    fs::write(folder.path().join("ca.pem"), authority).unwrap();
+    fs::write(folder.path().join("key.pem"), key).unwrap();
     let folder_text = folder.path().to_str().unwrap();
     let path = folder.path().join("c.toml");
     fs::write(&path, toml.replace("FOLDER", folder_text)).unwrap();
@@ -33,6 +43,15 @@ fn read(toml: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
         .iter()
         .map(|(name, value)| (OsString::from(name), OsString::from(value)));
     Config::from_file_and_variables(path, variables)
+}
+
+/// One of its own authority, and its key.
+fn certificate() -> &'static (String, String) {
+    static MADE: std::sync::OnceLock<(String, String)> = std::sync::OnceLock::new();
+    MADE.get_or_init(|| {
+        let made = rcgen::generate_simple_self_signed(["db".to_owned()]).unwrap();
+        (made.cert.pem(), made.signing_key.serialize_pem())
+    })
 }
 
 fn refusal(toml: &str, variables: &[(&str, &str)]) -> String {
@@ -393,10 +412,6 @@ fn urls_are_refused_without_quoting_them() {
         &format!("{MINIMAL}[log.sqlite]\nmax_pages = 3"),
         &["`log.sqlite`"],
     );
-    refused(
-        &format!("{MINIMAL}[transport.redis]\n"),
-        &["this version has no Redis transport"],
-    );
 }
 
 /// The path and the options of the SQLite log.
@@ -431,31 +446,44 @@ fn sqlite_is_read() {
 }
 
 /// A backend that is not compiled in names its feature.
-#[cfg(not(feature = "sqlite"))]
 #[test]
-fn sqlite_names_its_feature() {
-    refused(
-        "cluster = 'x'\nlog.url = 'sqlite:a.db'",
-        &["cargo feature `sqlite`"],
-    );
-}
-
-/// A backend that is not compiled in names its feature.
-#[cfg(not(feature = "postgres"))]
-#[test]
-fn the_postgres_transport_names_its_feature() {
-    refused(
-        &format!("{MINIMAL}[transport.postgres]\nurl = 'postgres://db/b'"),
-        &["cargo feature `postgres`"],
-    );
-}
-
-/// A backend that is not compiled in names its feature.
-#[cfg(not(feature = "http"))]
-#[test]
-fn http_names_its_feature() {
-    refused(
-        &format!("{MINIMAL}[transport.http]\nlisten = '0.0.0.0:1'"),
-        &["cargo feature `http`"],
-    );
+fn what_is_not_compiled_in_names_its_feature() {
+    let absent = [
+        (cfg!(feature = "sqlite"), "sqlite", "sqlite:a.db", ""),
+        (
+            cfg!(feature = "postgres"),
+            "postgres",
+            "postgres://db/b",
+            "postgres",
+        ),
+        (cfg!(feature = "mysql"), "mysql", "mysql://db/b", ""),
+        (cfg!(feature = "http"), "http", "", "http"),
+        (
+            cfg!(feature = "redis"),
+            "redis",
+            "valkeys-cluster://db",
+            "redis",
+        ),
+        (cfg!(feature = "nats"), "nats", "tls://db", "nats"),
+        (cfg!(feature = "etcd"), "etcd", "etcds://db", "etcd"),
+    ];
+    for (is_here, feature, log, transport) in absent {
+        if is_here {
+            continue;
+        }
+        let named = format!("cargo feature `{feature}`");
+        let mut words = vec![named.as_str()];
+        if feature == "etcd" {
+            words.extend(["`protoc`", "protobuf-compiler", "libprotobuf-dev"]);
+        }
+        if !log.is_empty() {
+            refused(&format!("cluster = 'x'\nlog.url = '{log}'"), &words);
+        }
+        if !transport.is_empty() {
+            refused(
+                &format!("{MINIMAL}[transport.{transport}]\nurl = '{log}'"),
+                &words,
+            );
+        }
+    }
 }
