@@ -11,8 +11,9 @@ use rand::RngExt;
 use tokio::process::Command;
 
 use crate::{
-    child::{Carrier, SECRET, URL},
-    home::Home,
+    carrier::Carrier,
+    child::{FRAMES, HOME, SECRET},
+    home::{Home, Rows},
     process::NodeProcess,
     protocol::Reads,
     proxy::Proxy,
@@ -36,7 +37,7 @@ pub(crate) struct Cluster {
     pub(crate) buried: Vec<(usize, Reads)>,
 }
 
-/// Between two nodes; or of one to the database that carries frames, from and to itself.
+/// Between two nodes; or of one to the server that carries frames, from and to itself.
 #[derive(Debug)]
 struct Link {
     from: usize,
@@ -48,24 +49,22 @@ impl Cluster {
     /// Starts all nodes on the database.
     pub(crate) async fn start(home: Home, carrier: Carrier, folder: &Path) -> anyhow::Result<Self> {
         let mut cluster = Self {
-            carrier,
             folder: folder.into(),
             secret: random_secret(),
             nodes: Vec::new(),
-            links: links(&home, carrier).await?,
+            links: links(&home, &carrier).await?,
+            carrier,
             log_links: Vec::new(),
             buried: Vec::new(),
             home,
         };
         for index in 0..NODES {
-            match &cluster.home {
-                Home::Sqlite(file) => symlink(file, cluster.log(index))?,
-                Home::Postgres(home) => {
-                    let (host, port) = home.server()?;
-                    let proxy = Proxy::start().await?;
-                    proxy.lead_to(&host, port);
-                    cluster.log_links.push(proxy);
-                }
+            if let Some((host, port)) = cluster.home.log_server()? {
+                let proxy = Proxy::start().await?;
+                proxy.lead_to(&host, port);
+                cluster.log_links.push(proxy);
+            } else if let Rows::Sqlite(file) = &cluster.home.rows {
+                symlink(file, cluster.log(index))?;
             }
             let node = cluster.start_node(index).await?;
             cluster.nodes.push(node);
@@ -75,30 +74,26 @@ impl Cluster {
 
     async fn start_node(&self, index: usize) -> anyhow::Result<Arc<NodeProcess>> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg("node").env(SECRET, &self.secret);
-        match &self.home {
-            Home::Sqlite(file) => {
-                command.arg("--database").arg(file);
-                command.arg("--log").arg(self.log(index));
-            }
-            Home::Postgres(home) => {
-                command
-                    .env(URL, &home.url)
-                    .arg("--schema")
-                    .arg(&home.schema);
-                let way = self.log_links[index].address().to_string();
-                command.arg("--log-through").arg(way);
-            }
+        command
+            .arg("node")
+            .env(SECRET, &self.secret)
+            .env(HOME, serde_json::to_string(&self.home)?);
+        match self.log_links.get(index) {
+            Some(link) => command.arg("--log-through").arg(link.address().to_string()),
+            None => command.arg("--log").arg(self.log(index)),
+        };
+        if let Carrier::Broker(broker) = &self.carrier {
+            command.env(FRAMES, serde_json::to_string(broker)?);
         }
         for link in self.links.iter().filter(|link| link.from == index) {
             let which = match self.carrier {
                 Carrier::Http => "--peer",
-                Carrier::Postgres => "--frames-through",
+                Carrier::Postgres | Carrier::Broker(_) => "--frames-through",
             };
             command.arg(which).arg(link.proxy.address().to_string());
         }
         let node = NodeProcess::start(index + 1, command).await?;
-        if self.carrier == Carrier::Http {
+        if matches!(self.carrier, Carrier::Http) {
             for link in self.links.iter().filter(|link| link.to == index) {
                 link.proxy.lead_to("127.0.0.1", node.port);
             }
@@ -155,10 +150,10 @@ impl Cluster {
 
     /// Gives it back.
     pub(crate) fn find_log(&self, index: usize) -> anyhow::Result<()> {
-        match (&self.home, self.log_links.get(index)) {
-            (_, Some(link)) => link.mend(),
-            (Home::Sqlite(file), None) => self.point_log(index, file)?,
-            (Home::Postgres(_), None) => {}
+        match (self.log_links.get(index), &self.home.rows) {
+            (Some(link), _) => link.mend(),
+            (None, Rows::Sqlite(file)) => self.point_log(index, file)?,
+            (None, _) => {}
         }
         Ok(())
     }
@@ -179,23 +174,19 @@ impl Cluster {
 }
 
 /// The ways of the frames.
-async fn links(home: &Home, carrier: Carrier) -> anyhow::Result<Vec<Link>> {
+async fn links(home: &Home, carrier: &Carrier) -> anyhow::Result<Vec<Link>> {
     let mut links = Vec::new();
     for from in 0..NODES {
-        match (carrier, home) {
-            (Carrier::Postgres, Home::Postgres(home)) => {
-                let (host, port) = home.server()?;
-                let proxy = Proxy::start().await?;
-                proxy.lead_to(&host, port);
-                let to = from;
-                links.push(Link { from, to, proxy });
-            }
-            _ => {
-                for to in (0..NODES).filter(|to| *to != from) {
-                    let proxy = Proxy::start().await?;
-                    links.push(Link { from, to, proxy });
-                }
-            }
+        if let Some((host, port)) = carrier.server(home)? {
+            let proxy = Proxy::start().await?;
+            proxy.lead_to(&host, port);
+            let to = from;
+            links.push(Link { from, to, proxy });
+            continue;
+        }
+        for to in (0..NODES).filter(|to| *to != from) {
+            let proxy = Proxy::start().await?;
+            links.push(Link { from, to, proxy });
         }
     }
     Ok(links)

@@ -5,15 +5,19 @@
 //! cargo run --release --example quickstart -- --json  # one JSON object on standard output
 //! cargo run --release --example quickstart -- --log postgres://app@localhost/test   # on a PostgreSQL of yours
 //! cargo run --release --example quickstart -- --log … --transport postgres          # with LISTEN and NOTIFY
+//! cargo run --release --example quickstart -- --log mysql://app@localhost           # on a MySQL or MariaDB of yours
+//! cargo run --release --example quickstart --features redis -- --log redis://localhost --transport redis
 //! ```
 //!
-//! It starts three node processes (itself, executed again) on one SQLite file, or in a schema of its own in the
-//! database that is named, which it takes out at its end. Each caches its rows, reads them all
+//! It starts three node processes (itself, executed again) on one SQLite file, or in a schema or database of its own on
+//! the server that is named, which it takes out at its end. A broker (Redis, NATS, etcd; each behind a feature of its name)
+//! holds the log or carries the frames, and the rows stay in the file. Each caches its rows, reads them all
 //! the time and writes to them, as three instances of a service would; `child/` is what such a service does. The
 //! parent cuts the network between them, kills, stops and blinds them, and in the end judges every single read by
 //! what was committed. Exit status 1 if one was staler than `max_staleness`.
 
 mod acts;
+mod carrier;
 mod child;
 mod clock;
 mod cluster;
@@ -42,7 +46,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    child::{BOUND, Carrier, NodeArgs},
+    carrier::Choice,
+    child::{BOUND, NodeArgs},
     home::Home,
     report::Report,
     show::Pace,
@@ -57,13 +62,21 @@ struct Args {
     /// Print one JSON object on standard output, and everything else on standard error.
     #[arg(long)]
     json: bool,
-    /// Rows and log in this database: postgres://USER@HOST:PORT/DATABASE, by a user who may make a schema. The log's links
-    /// go through proxies of this program, whose certificate sslmode=verify-full would not find. Default: an SQLite file.
+    /// Rows and log in this database: postgres://USER@HOST:PORT/DATABASE, by a user who may make a schema, or
+    /// mysql://USER@HOST:PORT, by one who may make a database. Or the log alone in a broker: redis://HOST:PORT,
+    /// nats://HOST:PORT, etcd://HOST:PORT. The log's links go through proxies of this program, whose certificate
+    /// sslmode=verify-full would not find. Default: an SQLite file.
     #[arg(long, env = "QUICKSTART_LOG", hide_env_values = true)]
     log: Option<String>,
-    /// What carries the frames.
-    #[arg(long, value_enum, default_value_t = Carrier::Http)]
-    transport: Carrier,
+    /// What carries the frames: http, postgres (of the log's database), redis, nats or etcd (of the log), or the URL of a
+    /// broker.
+    #[arg(
+        long,
+        env = "QUICKSTART_TRANSPORT",
+        hide_env_values = true,
+        default_value = "http"
+    )]
+    transport: String,
     /// Every act, with few writes.
     #[arg(long, hide = true)]
     short: bool,
@@ -105,9 +118,7 @@ async fn perform(args: &Args) -> anyhow::Result<ExitCode> {
         .prefix("cache-invalidation-quickstart-")
         .tempdir()?;
     let home = Home::of(args.log.as_deref(), folder.path())?;
-    if args.transport == Carrier::Postgres && !matches!(home, Home::Postgres(_)) {
-        anyhow::bail!("--transport postgres needs --log postgres://…");
-    }
+    let carrier = args.transport.parse::<Choice>()?.at(&home)?;
     let pace = if args.short { Pace::SHORT } else { Pace::FULL };
     let bound = args.judge_by_ms.map_or(BOUND, Duration::from_millis);
     let (mut interrupt, mut terminate, mut hang_up) = (
@@ -117,7 +128,7 @@ async fn perform(args: &Args) -> anyhow::Result<ExitCode> {
     );
     // Every arm drops the show, and with it its nodes.
     let outcome = tokio::select! {
-        report = show::run(Stage::new(args.json), pace, bound, (&home, args.transport), folder.path()) => {
+        report = show::run(Stage::new(args.json), pace, bound, (&home, carrier), folder.path()) => {
             report.and_then(|report| tell(&report, args.json))
         }
         _ = interrupt.recv() => Ok(ExitCode::from(130)),

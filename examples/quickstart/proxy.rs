@@ -2,6 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -11,6 +12,15 @@ use tokio::{
     sync::watch,
     task::AbortHandle,
 };
+
+/// A way to a server, which can be taken away.
+#[derive(Debug, Clone)]
+pub(crate) enum Way {
+    /// Another name of a file.
+    File(PathBuf),
+    /// A proxy in front of the server.
+    Proxy(SocketAddr),
+}
 
 /// One direction between two nodes. Dropping it closes it.
 #[derive(Debug)]

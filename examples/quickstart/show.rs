@@ -7,7 +7,8 @@ use tokio::time::sleep;
 
 use crate::{
     acts,
-    child::{BOUND, Carrier, POLL, TTL},
+    carrier::Carrier,
+    child::{BOUND, POLL, TTL},
     cluster::{Cluster, NODES},
     database::{Database, HOT_ROWS, ROWS},
     history::{History, Judgement},

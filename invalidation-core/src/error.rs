@@ -97,6 +97,19 @@ impl Error {
         self.retry = retry;
         self
     }
+
+    /// The same error once more, for another who waited for the same: of its source there is the text.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self {
+            kind: self.kind,
+            retry: self.retry,
+            operation: self.operation,
+            backend: self.backend,
+            message: self.message.clone(),
+            source: self.source.as_ref().map(|source| source.to_string().into()),
+        }
+    }
 }
 
 impl fmt::Display for Error {

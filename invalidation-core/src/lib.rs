@@ -1,5 +1,6 @@
 //! Words, interfaces, node and cache of the `cache-invalidation` framework.
 
+pub mod backend;
 mod cache;
 mod clock;
 mod error;

@@ -16,21 +16,6 @@ pub(crate) fn error(
     Error::new(kind, BACKEND, operation, message)
 }
 
-/// The same error once more, for another caller of a grouped append.
-pub(crate) fn duplicate(original: &Error) -> Error {
-    let copy = Error::new(
-        original.kind,
-        original.backend,
-        original.operation,
-        original.message.clone(),
-    )
-    .with_retry(original.retry);
-    match &original.source {
-        Some(source) => copy.with_source(source.to_string()),
-        None => copy,
-    }
-}
-
 /// What the driver's error means here, and what to do about it.
 /// Numbers: <https://dev.mysql.com/doc/mysql-errors/8.0/en/server-error-reference.html>,
 /// <https://mariadb.com/kb/en/mariadb-error-codes/>.

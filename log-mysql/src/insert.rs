@@ -3,7 +3,7 @@
 use invalidation_core::Entry;
 use sqlx::{AssertSqlSafe, MySqlConnection};
 
-use crate::{database_name::DatabaseName, flavour::Flavour, rows::encode};
+use crate::{database_name::DatabaseName, flavour::Flavour};
 
 /// Appends the entries of its one JSON parameter, in order, and nothing at all on a server that is not the log's, also
 /// when it has a copy of it.
@@ -29,16 +29,7 @@ pub(crate) fn statement(database: &DatabaseName, flavour: Flavour) -> String {
 
 /// The parameter of [`statement`], in ASCII alone: a session's character set means nothing to it.
 pub(crate) fn parameter<'a>(server: &str, entries: impl Iterator<Item = &'a Entry>) -> String {
-    let entries: Vec<_> = entries
-        .map(|entry| {
-            let (cache, scope, items) = encode(&entry.invalidation);
-            // A nonce travels as text, because JSON readers turn large integers into doubles.
-            let nonce = nonce(entry).to_string();
-            let items = serde_json::json!(items).to_string();
-            serde_json::json!([nonce, cache, scope, items])
-        })
-        .collect();
-    ascii(&serde_json::json!({ "log": server, "entries": entries }).to_string())
+    ascii(&invalidation_log_rows::parameter(server, entries))
 }
 
 /// As the column holds it.

@@ -4,7 +4,7 @@ use invalidation_core::{Entry, Error, ErrorKind, InvalidationLog, JoinsLog, Posi
 use sqlx::{MySql, MySqlConnection, Transaction, pool::PoolConnection};
 
 use crate::{
-    append::{check_packet, check_size, positions},
+    append::{LIMITS, check_packet, positions},
     error::{error, from_sqlx, is_missing_table},
     insert::{insert, parameter, statement},
     log::MySqlLog,
@@ -52,7 +52,7 @@ async fn append_in(
     if entries.is_empty() {
         return Ok(Vec::new());
     }
-    check_size(OPERATION, entries)?;
+    LIMITS.check(OPERATION, entries)?;
     let mut known = log.current(OPERATION).await?;
     for _ in 0..2 {
         let sql = statement(log.database(), known.flavour);

@@ -89,14 +89,12 @@ mod header;
 mod insert;
 mod join;
 mod log;
-mod protection;
+pub mod protection;
 mod purge;
 mod read;
-mod rows;
 mod schema;
 mod stamp;
 
 pub use attach::{Attach, Attached};
 pub use builder::MySqlLogBuilder;
 pub use log::MySqlLog;
-pub use protection::Protection;

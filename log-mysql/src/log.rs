@@ -12,14 +12,14 @@ use std::{
 use async_trait::async_trait;
 use invalidation_core::{
     Cursor, Entry, Error, ErrorKind, InvalidationLog, LogCapabilities, LogIdentity, LogStatement,
-    Page, Position, Purged, ReadConsistency, ReadRequest,
+    Page, Position, Purged, ReadConsistency, ReadRequest, backend::AppendQueue,
 };
 use parking_lot::RwLock;
 use sqlx::{MySqlPool, mysql::MySqlConnectOptions};
 use tokio::sync::Mutex;
 
 use crate::{
-    append::Appender,
+    append::LIMITS,
     builder::{MySqlLogBuilder, Settings},
     connection::{Role, Session, Slot, bounded},
     cursor::{Epoch, Mark},
@@ -37,7 +37,7 @@ use crate::{
 #[derive(Debug)]
 pub struct MySqlLog {
     shared: Arc<Shared>,
-    appender: Appender,
+    appends: AppendQueue,
 }
 
 /// What the log and its append task have in common.
@@ -113,7 +113,7 @@ impl MySqlLog {
             closed: AtomicBool::new(false),
         });
         Self {
-            appender: Appender::start(shared.clone()),
+            appends: AppendQueue::start(shared.clone(), LIMITS),
             shared,
         }
     }
@@ -248,7 +248,7 @@ impl InvalidationLog for MySqlLog {
 
     async fn append(&self, entries: &[Entry]) -> Result<Vec<Position>, Error> {
         self.shared.check_open("append")?;
-        self.appender.append(entries).await
+        self.appends.append(entries).await
     }
 
     async fn read(&self, request: ReadRequest<'_>) -> Result<Page, Error> {
@@ -296,7 +296,7 @@ impl InvalidationLog for MySqlLog {
 
     async fn close(&self) -> Result<(), Error> {
         self.shared.closed.store(true, Ordering::Release);
-        self.appender.close();
+        self.appends.close();
         self.shared.writer.lock().await.close().await;
         self.shared.reader.lock().await.close().await;
         Ok(())

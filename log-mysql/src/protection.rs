@@ -1,73 +1,47 @@
-//! How well the link to a server is protected.
+//! How well the link to a server is protected, by the URL's `ssl-mode`.
+//!
+//! TLS is that of rustls, with the system's certificate authorities, or those of `ssl-ca`.
 
-use invalidation_core::{Error, ErrorKind};
+pub use invalidation_core::backend::Protection;
+use invalidation_core::{
+    Error, ErrorKind,
+    backend::{says_option, stays_on_host},
+};
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 
 use crate::error::error;
 
-/// How well the link that a URL leads to is protected, by its `ssl-mode`.
+/// What makes a URL's link verified.
+pub const VERIFIED: &str = "ssl-mode=VERIFY_IDENTITY";
+
+/// How well the link of a URL is protected, `mysql://USER:PASSWORD@HOST:PORT/DATABASE?ssl-mode=…`.
 ///
-/// TLS is that of rustls, with the system's certificate authorities, or those of `ssl-ca`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Protection {
-    /// It stays on this host: a socket, or a loopback address.
-    Local,
-    /// `VERIFY_IDENTITY`: encrypted, and the certificate is that of the host.
-    Verified,
-    /// Anything less, which this names: somebody in between can read along, or be the server.
-    Weak(&'static str),
-    /// Nothing is said, and the driver would take what the server offers, plain text as well: say
-    /// [`VERIFIED`](Self::VERIFIED).
-    Unsaid,
-}
-
-impl Protection {
-    /// What makes a URL's link verified.
-    pub const VERIFIED: &str = "ssl-mode=VERIFY_IDENTITY";
-
-    /// Of a URL, `mysql://USER:PASSWORD@HOST:PORT/DATABASE?ssl-mode=…`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Invalid`] for a URL that the driver does not understand; it is not quoted.
-    pub fn of(url: &str) -> Result<Self, Error> {
-        let options: MySqlConnectOptions = url.parse().map_err(|_| {
-            error(
-                ErrorKind::Invalid,
-                "connect",
-                "the URL cannot be used: write mysql://USER@HOST:PORT/DATABASE, with special characters of the parts \
-                 percent-encoded, and ssl-mode=VERIFY_IDENTITY, VERIFY_CA, REQUIRED, PREFERRED or DISABLED behind a ?",
-            )
-        })?;
-        if is_local(&options) {
-            return Ok(Self::Local);
-        }
-        Ok(match options.get_ssl_mode() {
-            MySqlSslMode::VerifyIdentity => Self::Verified,
-            _ if !says_mode(url) => Self::Unsaid,
-            MySqlSslMode::VerifyCa => Self::Weak("VERIFY_CA"),
-            MySqlSslMode::Required => Self::Weak("REQUIRED"),
-            MySqlSslMode::Preferred => Self::Weak("PREFERRED"),
-            MySqlSslMode::Disabled => Self::Weak("DISABLED"),
-        })
+/// # Errors
+/// [`ErrorKind::Invalid`] for a URL that the driver does not understand; it is not quoted.
+pub fn of(url: &str) -> Result<Protection, Error> {
+    let options: MySqlConnectOptions = url.parse().map_err(|_| {
+        error(
+            ErrorKind::Invalid,
+            "connect",
+            "the URL cannot be used: write mysql://USER@HOST:PORT/DATABASE, with special characters of the parts \
+             percent-encoded, and ssl-mode=VERIFY_IDENTITY, VERIFY_CA, REQUIRED, PREFERRED or DISABLED behind a ?",
+        )
+    })?;
+    if is_local(&options) {
+        return Ok(Protection::Local);
     }
+    Ok(match options.get_ssl_mode() {
+        MySqlSslMode::VerifyIdentity => Protection::Verified,
+        _ if !says_option(url, &["sslmode", "ssl-mode"]) => Protection::Unsaid,
+        MySqlSslMode::VerifyCa => Protection::Weak("VERIFY_CA"),
+        MySqlSslMode::Required => Protection::Weak("REQUIRED"),
+        MySqlSslMode::Preferred => Protection::Weak("PREFERRED"),
+        MySqlSslMode::Disabled => Protection::Weak("DISABLED"),
+    })
 }
 
 fn is_local(options: &MySqlConnectOptions) -> bool {
-    let host = options.get_host().trim_matches(['[', ']']);
-    options.get_socket().is_some()
-        || host.eq_ignore_ascii_case("localhost")
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.to_canonical().is_loopback())
-}
-
-fn says_mode(url: &str) -> bool {
-    url.split_once('?').is_some_and(|(_, options)| {
-        options
-            .split(['&', '#'])
-            .any(|option| option.starts_with("sslmode=") || option.starts_with("ssl-mode="))
-    })
+    options.get_socket().is_some() || stays_on_host(options.get_host())
 }
 
 #[cfg(test)]
@@ -110,9 +84,9 @@ mod tests {
             ("mysql://[::1]/b", Protection::Local),
             ("mysql://db/b?socket=/run/mysqld.sock", Protection::Local),
         ] {
-            assert_eq!(Protection::of(url).unwrap(), expected, "{url}");
+            assert_eq!(of(url).unwrap(), expected, "{url}");
         }
-        let refused = Protection::of("mysql://u:hunter2@db/b?ssl-mode=none").unwrap_err();
+        let refused = of("mysql://u:hunter2@db/b?ssl-mode=none").unwrap_err();
         assert!(!refused.to_string().contains("hunter2"), "{refused}");
     }
 }

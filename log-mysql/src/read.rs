@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use invalidation_core::{
     Completeness, Cursor, Error, GapReason, LoggedEntry, Page, Payload, ReadRequest,
 };
+use invalidation_log_rows::{Column, Columns};
 use sqlx::mysql::MySqlRow;
 
 use crate::{
@@ -13,7 +14,6 @@ use crate::{
     database_name::DatabaseName,
     error::from_sqlx,
     header::{self, Found, Header, foreign_tables, no_meta, settle},
-    rows::Columns,
     stamp::{BATCH, MOST_AHEAD, Unstamped, any_of, nobody_stamps, stamp},
 };
 
@@ -339,10 +339,10 @@ impl Reading {
 
 fn payload(row: &MySqlRow, nonce: Option<i64>) -> Payload {
     Columns {
-        nonce,
-        cache: text(row, 4),
-        scope: text(row, 5),
-        items: text(row, 6),
+        nonce: nonce.into(),
+        cache: text(row, 4).into(),
+        scope: text(row, 5).into(),
+        items: text(row, 6).map_or(Column::Other("too large or no text"), Column::Text),
     }
     .decode()
 }

@@ -3,7 +3,7 @@
 use invalidation_core::Entry;
 use sqlx::{Row, SqliteConnection};
 
-use crate::{cursor::LogId, rows::encode};
+use crate::cursor::LogId;
 
 macro_rules! concat_insert {
     ($suffix:literal) => {
@@ -30,17 +30,8 @@ pub(crate) const INSERT: &str = concat_insert!("");
 const INSERT_RETURNING: &str = concat_insert!(" RETURNING id");
 
 /// The parameter of [`INSERT`].
-///
-/// A nonce travels as text, because JSON readers turn large integers into doubles.
 pub(crate) fn parameter<'a>(log: LogId, entries: impl Iterator<Item = &'a Entry>) -> String {
-    let entries: Vec<_> = entries
-        .map(|entry| {
-            let (cache, scope, items) = encode(&entry.invalidation);
-            let nonce = entry.nonce.0.cast_signed().to_string();
-            serde_json::json!([nonce, cache, scope, items])
-        })
-        .collect();
-    serde_json::json!({ "log": log.to_text(), "entries": entries }).to_string()
+    invalidation_log_rows::parameter(&log.to_text(), entries)
 }
 
 /// Runs it; the ids in the order of the entries, or none when this is not the database of `log`.

@@ -78,8 +78,8 @@ mod log;
 mod members;
 mod purge;
 mod read;
-mod rows;
 mod schema;
+mod stored;
 
 pub use attach::{Attach, Attached};
 pub use builder::{Access, Durability, SqliteLogBuilder};

@@ -13,13 +13,13 @@ use std::{
 use async_trait::async_trait;
 use invalidation_core::{
     Cursor, Entry, Error, ErrorKind, InvalidationLog, LogCapabilities, LogIdentity, LogStatement,
-    Members, Page, Position, Purged, ReadConsistency, ReadRequest,
+    Members, Page, Position, Purged, ReadConsistency, ReadRequest, backend::AppendQueue,
 };
 use parking_lot::RwLock;
 use tokio::sync::Mutex;
 
 use crate::{
-    append::Appender,
+    append::LIMITS,
     builder::{Access, Durability, Settings, SqliteLogBuilder},
     connection::{Missing, Role, Slot},
     cursor::{Identity, Mark},
@@ -37,7 +37,7 @@ use crate::{
 #[derive(Debug)]
 pub struct SqliteLog {
     shared: Arc<Shared>,
-    appender: Appender,
+    appends: AppendQueue,
 }
 
 /// What the log and its append task have in common.
@@ -93,7 +93,7 @@ impl SqliteLog {
             closed: AtomicBool::new(false),
         });
         Self {
-            appender: Appender::start(shared.clone()),
+            appends: AppendQueue::start(shared.clone(), LIMITS),
             shared,
         }
     }
@@ -197,7 +197,7 @@ impl InvalidationLog for SqliteLog {
 
     async fn append(&self, entries: &[Entry]) -> Result<Vec<Position>, Error> {
         self.shared.check_open("append")?;
-        self.appender.append(entries).await
+        self.appends.append(entries).await
     }
 
     async fn read(&self, request: ReadRequest<'_>) -> Result<Page, Error> {
@@ -260,7 +260,7 @@ impl InvalidationLog for SqliteLog {
 
     async fn close(&self) -> Result<(), Error> {
         self.shared.closed.store(true, Ordering::Release);
-        self.appender.close();
+        self.appends.close();
         self.shared.muster.leave();
         self.shared.writer.lock().await.close().await;
         self.shared.reader.lock().await.close().await;

@@ -4,14 +4,15 @@ use futures_util::TryStreamExt;
 use invalidation_core::{
     Completeness, Cursor, Error, ErrorKind, GapReason, LoggedEntry, Page, ReadRequest,
 };
+use invalidation_log_rows::Columns;
 use sqlx::sqlite::SqliteRow;
 
 use crate::{
     connection::Handle,
     cursor::{Identity, LogId, Mark, Witness, position},
     error::{error, from_sqlx, incompatible},
-    rows::{Columns, Stored},
     schema::check_version,
+    stored::stored,
 };
 
 /// The header row, then the rows behind `?1`, at most `?2`; the witness is the row `?3`.
@@ -92,20 +93,20 @@ pub(crate) async fn page(
             complete = Completeness::Partial;
             break;
         }
-        let Some(id) = Stored::of(&row, 1).integer() else {
+        let Some(id) = stored(&row, 1).integer() else {
             return Ok(Err(foreign_tables("read")));
         };
         if !last.is_followed_by(id) {
             return Ok(Ok(expired(&header, request, GapReason::EntriesLost)));
         }
         let columns = Columns {
-            nonce: Stored::of(&row, 2),
-            cache: Stored::of(&row, 3),
-            scope: Stored::of(&row, 4),
-            items: Stored::of(&row, 5),
+            nonce: stored(&row, 2),
+            cache: stored(&row, 3),
+            scope: stored(&row, 4),
+            items: stored(&row, 5),
         };
-        bytes = bytes.saturating_add(columns.items.bytes());
-        let nonce = Stored::of(&row, 6).integer().unwrap_or_default();
+        bytes = bytes.saturating_add(columns.items.text().map_or(8, str::len));
+        let nonce = stored(&row, 6).integer().unwrap_or_default();
         last = Mark::at(header.identity, Witness { id, nonce });
         entries.push(LoggedEntry {
             position: position(identity.clone(), id),
@@ -185,12 +186,12 @@ fn expired(header: &Header, request: &ReadRequest<'_>, reason: GapReason) -> Pag
 
 fn header(row: &SqliteRow, file: crate::file_identity::FileIdentity) -> Result<Header, Error> {
     const OPERATION: &str = "read";
-    let integer = |column| Stored::of(row, column).integer();
+    let integer = |column| stored(row, column).integer();
     if integer(0) != Some(0) {
         return Err(no_meta(OPERATION));
     }
     check_version(OPERATION, integer(1).unwrap_or_default())?;
-    let log = Stored::of(row, 2)
+    let log = stored(row, 2)
         .text()
         .and_then(LogId::parse)
         .ok_or_else(|| foreign_tables(OPERATION))?;

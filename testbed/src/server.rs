@@ -104,6 +104,7 @@ impl Server {
         Self::prepare_with(backend, |place| place.prepare(backend, role))
     }
 
+    /// The same by a recipe of another's.
     pub(crate) fn prepare_with(
         backend: Backend,
         recipe: impl FnOnce(&Place<'_>) -> Result<Recipe, Error>,

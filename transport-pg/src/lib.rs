@@ -75,9 +75,8 @@
 
 mod error;
 mod log;
-mod protection;
+pub mod protection;
 mod transport;
 
 pub use log::{Attach, Attached, PgLog, PgLogBuilder, Pooling};
-pub use protection::Protection;
 pub use transport::{PgTransport, PgTransportBuilder};

@@ -1,5 +1,8 @@
 //! Which links may leave the host without being verified: those that somebody calls insecure.
 
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+use invalidation_core::{Error, backend::Protection};
+
 use super::table::Table;
 
 /// The setting that allows it.
@@ -7,16 +10,6 @@ const KEY: &str = "insecure_tls";
 
 /// A URL whose link is verified, or the mode by which it is not.
 pub(super) type Guarded = (String, Option<&'static str>);
-
-/// How well a link is protected, by what its URL says.
-#[cfg(any(feature = "postgres", feature = "mysql"))]
-enum Protection {
-    Local,
-    Verified,
-    Weak(&'static str),
-    Unsaid,
-    Unknown,
-}
 
 /// The driver's words.
 #[cfg(any(feature = "postgres", feature = "mysql"))]
@@ -34,61 +27,46 @@ struct Words {
 /// The PostgreSQL URL that stands in `at`, so that its link is verified, unless `table` says that it need not be.
 #[cfg(feature = "postgres")]
 pub(super) fn guard_postgres(url: &str, at: &Table<'_>, table: &Table<'_>) -> Option<Guarded> {
-    use invalidation_transport_pg::Protection as Found;
+    use invalidation_transport_pg::protection;
 
     let words = Words {
         option: "sslmode",
-        verified: Found::VERIFIED,
+        verified: protection::VERIFIED,
         weaker: "verify-ca, require, prefer or disable",
         authority: "sslrootcert",
     };
-    let protection = match Found::of(url) {
-        Ok(Found::Local) => Protection::Local,
-        Ok(Found::Verified) => Protection::Verified,
-        Ok(Found::Weak(mode)) => Protection::Weak(mode),
-        Ok(Found::Unsaid) => Protection::Unsaid,
-        Ok(_) => Protection::Unknown,
-        Err(error) => {
-            at.refuse("url", error.message);
-            return None;
-        }
-    };
-    guard(url, &protection, &words, at, table)
+    guard(url, protection::of(url), &words, at, table)
 }
 
 /// The MySQL URL that stands in `at`, so that its link is verified, unless `table` says that it need not be.
 #[cfg(feature = "mysql")]
 pub(super) fn guard_mysql(url: &str, at: &Table<'_>, table: &Table<'_>) -> Option<Guarded> {
-    use invalidation_log_mysql::Protection as Found;
+    use invalidation_log_mysql::protection;
 
     let words = Words {
         option: "ssl-mode",
-        verified: Found::VERIFIED,
+        verified: protection::VERIFIED,
         weaker: "VERIFY_CA, REQUIRED, PREFERRED or DISABLED",
         authority: "ssl-ca",
     };
-    let protection = match Found::of(url) {
-        Ok(Found::Local) => Protection::Local,
-        Ok(Found::Verified) => Protection::Verified,
-        Ok(Found::Weak(mode)) => Protection::Weak(mode),
-        Ok(Found::Unsaid) => Protection::Unsaid,
-        Ok(_) => Protection::Unknown,
-        Err(error) => {
-            at.refuse("url", error.message);
-            return None;
-        }
-    };
-    guard(url, &protection, &words, at, table)
+    guard(url, protection::of(url), &words, at, table)
 }
 
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 fn guard(
     url: &str,
-    protection: &Protection,
+    protection: Result<Protection, Error>,
     words: &Words,
     at: &Table<'_>,
     table: &Table<'_>,
 ) -> Option<Guarded> {
+    let protection = match protection {
+        Ok(protection) => protection,
+        Err(error) => {
+            at.refuse("url", error.message);
+            return None;
+        }
+    };
     let insecure = table.flag(KEY).unwrap_or(false);
     let Words {
         option,
@@ -123,7 +101,7 @@ fn guard(
         (Protection::Verified, true) => {
             refuse("is true, and the connection is verified: take it out")
         }
-        (Protection::Unknown, _) => refuse("the protection of the connection is unknown"),
+        _ => refuse("the protection of the connection is unknown"),
     }
 }
 

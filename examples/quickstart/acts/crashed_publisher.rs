@@ -5,10 +5,18 @@ use crate::{observe::observed, show::Show};
 /// Kills one node after the other, and replaces it.
 pub(crate) async fn crashed_publisher(show: &mut Show) -> anyhow::Result<()> {
     let crashes = show.pace.crashes;
-    let act = show.begin(
-        "writer killed before it publishes",
-        &format!("A writer commits and is killed (SIGKILL) before it publishes, {crashes} times."),
-    );
+    let (title, when) = match show.cluster.home().broker {
+        None => (
+            "writer killed before it publishes",
+            "A writer commits and is killed (SIGKILL) before it publishes",
+        ),
+        // The two steps are no transaction: who dies between them takes the invalidation along.
+        Some(_) => (
+            "writer killed once it has logged",
+            "A writer commits, logs, and is killed (SIGKILL)",
+        ),
+    };
+    let act = show.begin(title, &format!("{when}, {crashes} times."));
     for crash in 0..crashes {
         show.stage.progress(format!("{crash} of {crashes} crashes"));
         let key = show.some_key();

@@ -1,16 +1,15 @@
 //! Act 6: a program that knows nothing of caches runs a plain `UPDATE`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
-use cache_invalidation::{CacheName, InvalidationLog, postgres, sqlite};
+use cache_invalidation::{CacheName, Node, Scope};
 use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
     child::CACHE,
     clock::now,
     database::{Database, ROWS},
-    home::Home,
     observe::observed,
     protocol::Commit,
     show::Show,
@@ -22,16 +21,27 @@ const APART: Duration = Duration::from_millis(67);
 /// Attaches triggers to the table, and updates rows on a bare connection.
 pub(crate) async fn update_from_outside(show: &mut Show) -> anyhow::Result<()> {
     let writes = show.pace.outside;
-    let act = show.begin(
-        "plain UPDATE from outside",
-        &format!("A stranger runs {writes} plain SQL UPDATEs; triggers write the log."),
-    );
-    attach(show).await?;
+    let home = show.cluster.home().clone();
+    let announcement = if home.has_triggers() {
+        format!("A stranger runs {writes} plain SQL UPDATEs; triggers write the log.")
+    } else {
+        format!(
+            "A program without caches runs {writes} SQL UPDATEs, and appends to the log after each."
+        )
+    };
+    let act = show.begin("plain UPDATE from outside", &announcement);
+    let log = match home.has_triggers() {
+        true => {
+            attach(show).await?;
+            None
+        }
+        false => Some(Arc::new(home.log_alone().await?)),
+    };
     let mut under_way = JoinSet::new();
     for write in 0..writes {
         let key = show.some_key();
         let version = show.history.newest(key) + 1;
-        let update = update(show.database.clone(), key);
+        let update = update(show.database.clone(), log.clone(), key);
         let watchers = show.cluster.nodes().to_vec();
         under_way.spawn(observed(update, watchers, (key, version)));
         while let Some(arrived) = under_way.try_join_next() {
@@ -54,23 +64,7 @@ async fn attach(show: &Show) -> anyhow::Result<()> {
     for node in show.cluster.nodes() {
         node.watch(quiet, never, 1_000).await?;
     }
-    let cache = CacheName::new(CACHE)?;
-    match show.cluster.home() {
-        Home::Sqlite(file) => {
-            let log = sqlite::SqliteLog::open(file).await?;
-            let items = sqlite::Attach::to(cache).key("{id}");
-            log.attach("items", &items).await?;
-            log.close().await?;
-        }
-        Home::Postgres(home) => {
-            let log = postgres::PgLog::with_options(home.options()?).schema(&home.schema);
-            let log = log.connect().await?;
-            let items = postgres::Attach::to(cache).key("{id}");
-            log.attach(&format!("{}.items", home.schema), &items)
-                .await?;
-            log.close().await?;
-        }
-    }
+    show.cluster.home().attach().await?;
     for node in show.cluster.nodes() {
         let cleared = node.seen(quiet, never).await?;
         cleared.with_context(|| format!("node {} did not clear its cache", node.number))?;
@@ -78,9 +72,16 @@ async fn attach(show: &Show) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn update(database: Database, key: i64) -> anyhow::Result<Commit> {
+async fn update(database: Database, log: Option<Arc<Node>>, key: i64) -> anyhow::Result<Commit> {
     let begun = now();
     let version = database.update(key).await?;
+    if let Some(log) = log {
+        let changed = Scope::keys([key.to_string()]);
+        log.changes()
+            .scope(CacheName::new(CACHE)?, changed)
+            .publish()
+            .await?;
+    }
     let committed = now();
     Ok(Commit {
         key,

@@ -6,7 +6,6 @@ mod table;
 mod watches;
 
 use std::{
-    fmt,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::{Arc, atomic::Ordering},
@@ -14,12 +13,8 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use cache_invalidation::{
-    Node, NodeBuilder,
-    http::HttpTransport,
-    postgres::{PgLog, PgTransport},
-    sqlite::SqliteLog,
-};
+use cache_invalidation::{Node, NodeBuilder, http::HttpTransport, postgres::PgTransport};
+use serde::de::DeserializeOwned;
 use tokio::{
     io::{AsyncBufReadExt, BufReader, stdin},
     sync::mpsc,
@@ -32,8 +27,9 @@ use self::{
     watches::Watches,
 };
 use crate::{
-    home::{Home, PostgresHome},
+    home::{Broker, Home, Rows},
     protocol::{Numbered, Reply, Request, Status},
+    proxy::Way,
 };
 
 /// The cache's `max_staleness`: what every read is held to.
@@ -52,43 +48,21 @@ pub(crate) const SECRET: &str = "QUICKSTART_SECRET";
 /// Tasks that read at the same time.
 const READERS: usize = 2;
 
-/// Where the URL of the database stands, for the same reason.
-pub(crate) const URL: &str = "QUICKSTART_URL";
-
-/// What carries the frames.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Carrier {
-    /// HTTP fan-out on loopback.
-    Http,
-    /// LISTEN and NOTIFY of the log's database.
-    Postgres,
-}
-
-impl fmt::Display for Carrier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Http => "HTTP fan-out on loopback",
-            Self::Postgres => "LISTEN and NOTIFY",
-        })
-    }
-}
+/// Where the rows and the log are, as JSON with URLs; for the same reason.
+pub(crate) const HOME: &str = "QUICKSTART_HOME";
+/// Which broker carries the frames, if one does.
+pub(crate) const FRAMES: &str = "QUICKSTART_FRAMES";
 
 /// What a node process is told at its start.
 #[derive(Debug, clap::Args)]
 pub(crate) struct NodeArgs {
-    /// The SQLite file, as the rows are read and written; else it is a PostgreSQL database.
-    #[arg(long)]
-    database: Option<PathBuf>,
-    /// The same file by another name, for the log alone.
+    /// The SQLite file of the rows by another name, for the log alone.
     #[arg(long)]
     log: Option<PathBuf>,
-    /// The schema in the PostgreSQL database.
-    #[arg(long)]
-    schema: Option<String>,
-    /// A way to that database, for the log alone.
+    /// A way to the server of the log, for the log alone.
     #[arg(long)]
     log_through: Option<SocketAddr>,
-    /// A way to that database, for frames alone; else they go by HTTP.
+    /// A way to the server that carries frames; else they go by HTTP.
     #[arg(long)]
     frames_through: Option<SocketAddr>,
     /// The other nodes.
@@ -96,32 +70,11 @@ pub(crate) struct NodeArgs {
     peer: Vec<SocketAddr>,
 }
 
-impl NodeArgs {
-    fn home(&self) -> anyhow::Result<Home> {
-        match (&self.database, &self.schema) {
-            (Some(file), _) => Ok(Home::Sqlite(file.clone())),
-            (None, Some(schema)) => Ok(Home::Postgres(PostgresHome {
-                url: std::env::var(URL).with_context(|| format!("{URL} is not set"))?,
-                schema: schema.clone(),
-            })),
-            (None, None) => bail!("a node needs a database"),
-        }
-    }
-}
-
-/// A node with its log, over the way that can be taken from it.
-async fn with_log(node: NodeBuilder, home: &Home, args: &NodeArgs) -> anyhow::Result<NodeBuilder> {
-    Ok(match home {
-        Home::Sqlite(file) => node.log(SqliteLog::open(args.log.as_ref().unwrap_or(file)).await?),
-        Home::Postgres(home) => {
-            let options = match args.log_through {
-                Some(way) => home.through(way)?,
-                None => home.options()?,
-            };
-            let log = PgLog::with_options(options).schema(&home.schema);
-            node.log(log.connect().await?)
-        }
-    })
+/// What stands in a variable as JSON.
+fn told<T: DeserializeOwned>(variable: &str) -> anyhow::Result<Option<T>> {
+    let text = std::env::var(variable).ok();
+    let value = text.map(|text| serde_json::from_str(&text)).transpose();
+    value.with_context(|| format!("{variable} cannot be read"))
 }
 
 /// With its transport, and where that listens.
@@ -130,9 +83,16 @@ fn with_transport(
     home: &Home,
     args: &NodeArgs,
 ) -> anyhow::Result<(NodeBuilder, u16)> {
-    if let (Home::Postgres(home), Some(way)) = (home, args.frames_through) {
+    if let Some(way) = args.frames_through.map(Way::Proxy) {
+        if let Some(broker) = told::<Broker>(FRAMES)? {
+            return Ok((broker.with_transport(node, Some(&way))?, 0));
+        }
+        let Rows::Postgres(home) = &home.rows else {
+            bail!("there is nobody to carry the frames");
+        };
         // A cluster for each run, on a server that several may share.
-        let frames = PgTransport::builder(&home.schema).connect_options(home.through(way)?);
+        let frames = PgTransport::builder(&home.schema);
+        let frames = frames.connect_options(home.through(Some(&way))?);
         return Ok((node.transport(frames.build()?), 0));
     }
     let secret = std::env::var(SECRET).with_context(|| format!("{SECRET} is not set"))?;
@@ -198,8 +158,13 @@ struct Served {
 impl Served {
     /// The whole of what a service does to be a node, and the readers.
     async fn start(args: &NodeArgs) -> anyhow::Result<(Self, u16)> {
-        let home = args.home()?;
-        let node = with_log(Node::builder(CLUSTER).poll_interval(POLL), &home, args).await?;
+        let home: Home = told(HOME)?.context("a node needs a database")?;
+        let way = match (&args.log, args.log_through) {
+            (Some(file), _) => Some(Way::File(file.clone())),
+            (None, proxy) => proxy.map(Way::Proxy),
+        };
+        let node = Node::builder(CLUSTER).poll_interval(POLL);
+        let node = home.with_log(node, way.as_ref()).await?;
         let (node, port) = with_transport(node, &home, args)?;
         let node = node.start().await?;
         let cache = node
@@ -210,8 +175,10 @@ impl Served {
             .build()?;
 
         let table = Arc::new(Table {
+            node: node.clone(),
             database: home.open().await?,
             cache,
+            log_joins: home.broker.is_none(),
             loads: 0.into(),
         });
         let (ledger, stop) = (Arc::new(Ledger::default()), CancellationToken::new());

@@ -8,20 +8,24 @@ use std::{
     },
 };
 
-use cache_invalidation::{Cache, InvalidationLog, JoinsLog, LoadError};
+use anyhow::Context;
+use cache_invalidation::{Cache, InvalidationLog, JoinsLog, LoadError, Node};
 use sqlx::Transaction;
 
 use crate::{
     clock::now,
-    database::{Database, Item, UPDATE},
+    database::{Database, Item, UPDATE, update_mysql},
     protocol::{Commit, Numbered, Reply},
 };
 
 /// The rows and their cache.
 #[derive(Debug)]
 pub(crate) struct Table {
+    pub(crate) node: Node,
     pub(crate) database: Database,
     pub(crate) cache: Cache<i64, Arc<Item>>,
+    /// Whether a transaction on the rows can hold entries of the log.
+    pub(crate) log_joins: bool,
     pub(crate) loads: AtomicU64,
 }
 
@@ -30,7 +34,7 @@ pub(crate) struct Table {
 pub(crate) enum Afterwards {
     /// Goes on, as everybody does.
     Publish,
-    /// Tells the parent (under this number), and is gone before it could publish.
+    /// Tells the parent (under this number), and is gone before it could publish; in two steps, as soon as it is logged.
     Die(u64),
 }
 
@@ -45,7 +49,7 @@ impl Table {
             .await
     }
 
-    /// Writes the next version and invalidates the row, as one transaction.
+    /// Writes the next version and invalidates the row: as one transaction where the log can join it.
     pub(crate) async fn write(&self, key: i64, then: Afterwards) -> anyhow::Result<Commit> {
         match &self.database {
             Database::Sqlite(pool) => {
@@ -53,7 +57,11 @@ impl Table {
                 let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
                 let update = sqlx::query_scalar(UPDATE).bind(key);
                 let version = update.fetch_one(&mut *tx).await?;
-                self.invalidate_and_commit(tx, key, version, then).await
+                if self.log_joins {
+                    self.invalidate_and_commit(tx, key, version, then).await
+                } else {
+                    self.commit_and_invalidate(tx, key, version, then).await
+                }
             }
             Database::Postgres(pool) => {
                 let mut tx = pool.begin().await?;
@@ -61,7 +69,37 @@ impl Table {
                 let version = update.fetch_one(&mut *tx).await?;
                 self.invalidate_and_commit(tx, key, version, then).await
             }
+            Database::MySql(pool) => {
+                let mut tx = pool.begin().await?;
+                let version = update_mysql(&mut tx, key).await?;
+                let version = version.context("there is no such row")?;
+                self.invalidate_and_commit(tx, key, version, then).await
+            }
         }
+    }
+
+    /// In two steps, where the log is elsewhere: what was committed counts as superseded once it is logged.
+    async fn commit_and_invalidate<D: sqlx::Database>(
+        &self,
+        tx: Transaction<'static, D>,
+        key: i64,
+        version: i64,
+        then: Afterwards,
+    ) -> anyhow::Result<Commit> {
+        let change = self.node.changes().keys(&self.cache, [&key]);
+        let change = change.in_two_steps()?;
+        let begun = now();
+        change.commit(tx.commit()).await?;
+        let commit = Commit {
+            key,
+            version,
+            begun,
+            committed: now(),
+        };
+        if let Afterwards::Die(number) = then {
+            tell_and_die(number, commit);
+        }
+        Ok(commit)
     }
 
     /// The same in every database.

@@ -1,6 +1,7 @@
 //! The one statement that appends, for this log's own connection and for any other.
 
 use invalidation_core::Entry;
+use invalidation_log_rows::Row;
 use sqlx::{AssertSqlSafe, PgConnection, postgres::PgRow};
 
 use super::{
@@ -8,7 +9,6 @@ use super::{
     cursor::{Identity, Place},
     header,
     literal::inline,
-    rows::encode,
     schema_name::SchemaName,
 };
 
@@ -41,15 +41,21 @@ WHERE given.j ->> 'log' = ",
     " ORDER BY v.number"
 );
 
-/// Whether this is the database of `$1` to `$4`, in parts that are cheap to compare: the path of a table's file ends in
-/// the oids of its database and of the file.
+/// Whether this is the database of `$1` to `$4`, in parts that are cheap to compare. The path of a table's file begins with
+/// the folder of its database, `base/OID` or `pg_tblspc/OID/PG_VERSION/OID`.
 macro_rules! is_here {
     () => {
         "e.epoch = $1::text::uuid
     AND '{s}.log'::regclass::bigint = $2::bigint
-    AND substring(pg_relation_filepath('{s}.log'::regclass) FROM '([0-9]+)/[0-9]+$') = $3::text
-    AND (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint = $4::bigint"
+    AND (pg_relation_filepath('{s}.log'::regclass) LIKE 'base/' || $3::text || '/%'
+        OR pg_relation_filepath('{s}.log'::regclass) LIKE 'pg_tblspc/%/PG\\_%/' || $3::text || '/%')
+    AND date_part('epoch', pg_postmaster_start_time()) = $4::float8"
     };
+}
+
+/// Microseconds as the seconds that the server makes of the same instant, which are no others for any other.
+fn seconds(micros: i64) -> f64 {
+    micros as f64 / 1e6
 }
 
 /// The same of typed parameters, for one entry: prepared, it costs the server hardly more than a plain insert does, and
@@ -78,14 +84,7 @@ pub(crate) fn statement(schema: &SchemaName) -> String {
 
 /// The parameter of [`statement`].
 pub(crate) fn parameter<'a>(log: Identity, entries: impl Iterator<Item = &'a Entry>) -> String {
-    let entries: Vec<_> = entries
-        .map(|entry| {
-            let Row(nonce, cache, scope, items) = Row::of(entry);
-            // A nonce travels as text, because JSON readers turn large integers into doubles.
-            serde_json::json!([nonce.to_string(), cache, scope, items])
-        })
-        .collect();
-    serde_json::json!({ "log": log.seal(), "entries": entries }).to_string()
+    invalidation_log_rows::parameter(&log.seal(), entries)
 }
 
 /// Appends as one message of the simple protocol, which is right behind any pooler; the places in the order of the
@@ -110,16 +109,19 @@ pub(crate) async fn insert_prepared<'a>(
     log: Identity,
     entries: impl Iterator<Item = &'a Entry>,
 ) -> Result<Vec<Place>, sqlx::Error> {
-    let mut rows: Vec<_> = entries.map(Row::of).collect();
+    let mut rows: Vec<_> = entries
+        .map(Row::of)
+        .map(|row| (row.nonce, row.cache, row.scope, row.items_as_json()))
+        .collect();
     let of = if rows.len() == 1 { OF_ONE } else { OF_ARRAYS };
     let sql = schema.sql(of) + RETURNING;
     let query = sqlx::query(AssertSqlSafe(sql))
         .bind(format!("{:032x}", log.epoch))
         .bind(i64::from(log.table))
         .bind(log.database.to_string())
-        .bind(log.started);
+        .bind(seconds(log.started));
     let query = match rows.pop() {
-        Some(Row(nonce, cache, scope, items)) if rows.is_empty() => {
+        Some((nonce, cache, scope, items)) if rows.is_empty() => {
             query.bind(nonce).bind(cache).bind(scope).bind(items)
         }
         last => {
@@ -132,17 +134,6 @@ pub(crate) async fn insert_prepared<'a>(
         }
     };
     places(&query.fetch_all(connection).await?)
-}
-
-/// The columns of an entry: nonce, cache, scope and items.
-struct Row<'a>(i64, Option<&'a str>, &'static str, String);
-
-impl<'a> Row<'a> {
-    fn of(entry: &'a Entry) -> Self {
-        let (cache, scope, items) = encode(&entry.invalidation);
-        let items = serde_json::json!(items).to_string();
-        Self(entry.nonce.0.cast_signed(), cache, scope, items)
-    }
 }
 
 fn places(rows: &[PgRow]) -> Result<Vec<Place>, sqlx::Error> {

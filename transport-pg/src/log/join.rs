@@ -5,7 +5,7 @@ use sqlx::{PgConnection, Postgres, Transaction, pool::PoolConnection};
 
 use super::{
     PgLog,
-    append::check_size,
+    append::LIMITS,
     insert::{insert_as_text, insert_prepared},
 };
 use crate::error::{error, from_sqlx, is_missing_table};
@@ -40,7 +40,7 @@ async fn append_in(
     if entries.is_empty() {
         return Ok(Vec::new());
     }
-    check_size(OPERATION, entries)?;
+    LIMITS.check(OPERATION, entries)?;
     let mut identity = log.current_identity(OPERATION).await?;
     let schema = &log.shared.settings.schema;
     for _ in 0..2 {

@@ -13,7 +13,6 @@ mod literal;
 mod members;
 mod purge;
 mod read;
-mod rows;
 mod schema;
 mod schema_name;
 mod snapshot;
@@ -30,14 +29,14 @@ use std::{
 use async_trait::async_trait;
 use invalidation_core::{
     Cursor, Entry, Error, ErrorKind, InvalidationLog, LogCapabilities, LogIdentity, LogStatement,
-    Members, Page, Position, Purged, ReadConsistency, ReadRequest,
+    Members, Page, Position, Purged, ReadConsistency, ReadRequest, backend::AppendQueue,
 };
 use parking_lot::RwLock;
 use sqlx::{PgPool, postgres::PgConnectOptions};
 use tokio::sync::Mutex;
 
 use self::{
-    append::Appender,
+    append::LIMITS,
     builder::Settings,
     connection::{Role, Slot, bounded},
     cursor::{Identity, Mark},
@@ -58,7 +57,7 @@ use crate::error::{BACKEND, error};
 #[derive(Debug)]
 pub struct PgLog {
     shared: Arc<Shared>,
-    appender: Appender,
+    appends: AppendQueue,
 }
 
 /// What the log and its append task have in common.
@@ -127,7 +126,7 @@ impl PgLog {
             closed: AtomicBool::new(false),
         });
         Self {
-            appender: Appender::start(shared.clone()),
+            appends: AppendQueue::start(shared.clone(), LIMITS),
             shared,
         }
     }
@@ -238,7 +237,7 @@ impl InvalidationLog for PgLog {
 
     async fn append(&self, entries: &[Entry]) -> Result<Vec<Position>, Error> {
         self.shared.check_open("append")?;
-        self.appender.append(entries).await
+        self.appends.append(entries).await
     }
 
     async fn read(&self, request: ReadRequest<'_>) -> Result<Page, Error> {
@@ -291,7 +290,7 @@ impl InvalidationLog for PgLog {
 
     async fn close(&self) -> Result<(), Error> {
         self.shared.closed.store(true, Ordering::Release);
-        self.appender.close();
+        self.appends.close();
         self.shared.writer.lock().await.close().await;
         let mut reader = self.shared.reader.lock().await;
         reader.leave(&self.shared.pulse).await;

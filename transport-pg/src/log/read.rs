@@ -8,6 +8,7 @@ use std::sync::{
 use invalidation_core::{
     Completeness, Cursor, Error, ErrorKind, GapReason, LoggedEntry, Page, ReadRequest,
 };
+use invalidation_log_rows::{Column, Columns};
 use sqlx::postgres::PgRow;
 
 use super::{
@@ -16,7 +17,6 @@ use super::{
     header::{self, Found, Header, PARTS, header},
     home::settle,
     members::{Pulse, with_beat, with_list},
-    rows::Columns,
     schema_name::SchemaName,
 };
 use crate::error::{error, from_sqlx};
@@ -507,10 +507,10 @@ fn parse_row(row: &PgRow) -> Option<(Witness, usize, invalidation_core::Payload)
     let place = header::place(text(row, 1)?, text(row, 2)?)?;
     let nonce = text(row, 3).and_then(|nonce| nonce.parse().ok());
     let columns = Columns {
-        nonce,
-        cache: text(row, 4),
-        scope: text(row, 5),
-        items: text(row, 6),
+        nonce: nonce.into(),
+        cache: text(row, 4).into(),
+        scope: text(row, 5).into(),
+        items: text(row, 6).map_or(Column::Other("too large or no text"), Column::Text),
     };
     let witness = Witness {
         place,

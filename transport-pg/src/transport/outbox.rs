@@ -16,7 +16,7 @@ use super::{
     failure::{closed, from_sqlx, timed_out},
     payload::{self, MAX_FRAMES},
 };
-use crate::error::{breaks_connection, duplicate};
+use crate::error::breaks_connection;
 
 /// How many frames may wait; who has one more waits for room, within its own time.
 const QUEUE: usize = 1_024;
@@ -152,7 +152,7 @@ impl Courier {
                         // One that gave up meanwhile has told its caller so.
                         let _ = waiting.reply.send(match &sent {
                             Ok(()) => Ok(()),
-                            Err(error) => Err(duplicate(error)),
+                            Err(error) => Err(error.duplicate()),
                         });
                     }
                 }
@@ -184,7 +184,7 @@ impl Sender {
         if let Some((until, error)) = &self.refused
             && Instant::now() < *until
         {
-            return Err(duplicate(error));
+            return Err(error.duplicate());
         }
         let mut connection = match timeout_at(last, self.connected(OPERATION)).await {
             Ok(connected) => connected?,
@@ -225,7 +225,7 @@ impl Sender {
             }
             Err(error) => {
                 let error = from_sqlx(operation, error);
-                self.refused = Some((Instant::now() + self.pause, duplicate(&error)));
+                self.refused = Some((Instant::now() + self.pause, error.duplicate()));
                 self.pause = (self.pause * 2).min(self.settings.reconnect_wait.1);
                 Err(error)
             }

@@ -16,6 +16,13 @@ pub(crate) fn trials() -> Vec<Trial> {
             },
         ),
         bed::trial(
+            "P2_a_database_in_a_tablespace_is_told_from_its_copies",
+            bed::shared,
+            |server| async {
+                a_database_in_a_tablespace_is_told(server).await;
+            },
+        ),
+        bed::trial(
             "P1_P2_a_prepared_transaction_is_read_once_it_commits",
             bed::shared,
             |server| async {
@@ -76,6 +83,36 @@ async fn another_database_is_refused(server: &Server) {
             "the statement inserts nothing there"
         );
     }
+}
+
+/// P2: the same for databases in a tablespace, whose files have longer paths: that of the log is joined, a copy in the same
+/// tablespace is refused.
+async fn a_database_in_a_tablespace_is_told(server: &Server) {
+    let mut admin = connect(&url(server.address(), "postgres")).await;
+    // Without a folder of its own, which the server's user would have to own.
+    run(&mut admin, "SET allow_in_place_tablespaces = on").await;
+    run(&mut admin, "CREATE TABLESPACE elsewhere LOCATION ''").await;
+    run(&mut admin, "CREATE DATABASE there TABLESPACE elsewhere").await;
+    let there = url(server.address(), "there");
+    installed(&there).await.close().await.unwrap();
+    bed::eventually!("the database is copied", {
+        let copied =
+            sqlx::raw_sql("CREATE DATABASE there_copy TEMPLATE there TABLESPACE elsewhere")
+                .execute(&mut admin)
+                .await;
+        copied.ok().map(|_| ())
+    });
+    let log = installed(&there).await;
+    let head = log.head().await.unwrap();
+    let mut session = connect(&there).await;
+    run(&mut session, "BEGIN").await;
+    session.append_in(&log, &[key("1")]).await.unwrap();
+    run(&mut session, "COMMIT").await;
+    assert_eq!(drain(&log, &head).await.unwrap().0.len(), 1);
+    let mut copy = connect(&url(server.address(), "there_copy")).await;
+    run(&mut copy, "BEGIN").await;
+    let e = copy.append_in(&log, &[key("2")]).await.unwrap_err();
+    assert!(e.message.contains("another database"), "{e}");
 }
 
 /// P1, P2: a transaction that is prepared, and so outlives its session, is read once it has committed.

@@ -1,7 +1,7 @@
 //! The log on MySQL and MariaDB.
 
 use invalidation_core::{Error, NodeBuilder};
-use invalidation_log_mysql::{MySqlLog, Protection};
+use invalidation_log_mysql::{MySqlLog, protection};
 
 use super::{text, warn_of_weak_tls, within_bounds};
 use crate::config::{Config, MySqlConfig};
@@ -12,7 +12,7 @@ impl Config {
         builder: NodeBuilder,
         mysql: &MySqlConfig,
     ) -> Result<NodeBuilder, Error> {
-        warn_of_weak_tls("log", mysql.insecure_tls, Protection::VERIFIED);
+        warn_of_weak_tls("log", mysql.insecure_tls, protection::VERIFIED);
         let mut log = MySqlLog::builder(text(&mysql.url)?)
             .read_timeout(within_bounds(self.settings.read_timeout))
             // Less than the node waits, so that a lock is told as such, and not as silence.
