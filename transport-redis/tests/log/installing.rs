@@ -57,12 +57,15 @@ async fn a_newer_log_is_left_alone(to: SocketAddr) {
     is_left_alone(to, &cluster, "update").await;
 }
 
-/// Something else under the log's name is not taken for a log.
+/// Something else under the log's name is not taken for a log, nor trimmed as one.
 async fn another_type_is_left_alone(to: SocketAddr) {
-    let cluster = cluster();
-    let name = format!("cache_invalidation:{{{cluster}}}:log");
-    let () = run(to, &["SET", &name, "x"]).await;
-    is_left_alone(to, &cluster, "string").await;
+    let name = |cluster: &str| format!("cache_invalidation:{{{cluster}}}:log");
+    let text = cluster();
+    let () = run(to, &["SET", &name(&text), "x"]).await;
+    is_left_alone(to, &text, "string").await;
+    let stream = cluster();
+    let _: String = run(to, &["XADD", &name(&stream), "*", "order", "7"]).await;
+    is_left_alone(to, &stream, "something else").await;
 }
 
 /// P10: a stream whose mark was destroyed by hand is a log again, and another one.

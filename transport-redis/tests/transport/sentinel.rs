@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use invalidation_core::ErrorKind;
-use invalidation_testbed::{RedisSetup, Server};
+use invalidation_testbed::{Proxy, RedisSetup, Server};
 use libtest_mimic::Trial;
 
 use crate::stage::{
@@ -18,6 +18,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             "frames_and_subscriptions_share_a_primary",
             frames_and_subscriptions_share_a_primary,
         ),
+        trial("a_sentinel_alone_is_outvoted", a_sentinel_alone_is_outvoted),
         trial(
             "sentinels_may_ask_for_a_password",
             sentinels_may_ask_for_a_password,
@@ -112,6 +113,34 @@ async fn frames_and_subscriptions_share_a_primary() {
     let end = end_of(&mut abandoned).await;
     assert!(end.contains("another server has become"), "{end}");
     drop(servers);
+}
+
+/// A Sentinel that was cut off still names the old primary, and answers before the others do.
+async fn a_sentinel_alone_is_outvoted() {
+    let [old, new] = [
+        start(RedisSetup::new()).await,
+        start(RedisSetup::new()).await,
+    ];
+    let alone = sentinel(old.address(), 1).await;
+    let others = [
+        sentinel(new.address(), 1).await,
+        sentinel(new.address(), 1).await,
+    ];
+    let ways = others
+        .each_ref()
+        .map(|other| Proxy::to(other.address()).unwrap());
+    for way in &ways {
+        way.delay(Duration::from_millis(200));
+    }
+    let [one, another] = ways.each_ref().map(Proxy::address);
+    let cluster = fresh_cluster();
+    let outvoted = format!("redis-sentinel://{},{one},{another}/main", alone.address());
+    let listener = node(&cluster, &new.url());
+    let mut there = subscribe(&listener).await;
+    publish(&node(&cluster, &outvoted), "to the new one")
+        .await
+        .unwrap();
+    assert_eq!(hear(&mut there).await, "to the new one");
 }
 
 /// The Sentinels' credentials are their own.

@@ -12,7 +12,7 @@ local function server()
 end
 
 -- The log's mark is the name of a consumer group: it lives and dies with the stream, and no trim takes it.
--- The type of the key; the mark's version, epoch and name when there is one.
+-- The type of the key, and whether it holds what no log does; the mark's version, epoch and name when there is one.
 local function mark(key)
   local kind = redis.call('TYPE', key).ok
   if kind ~= 'stream' then return kind end
@@ -21,6 +21,9 @@ local function mark(key)
     local version, epoch = string.match(name, '^invalidation%-log:(%d+):(%x+)$')
     if version then return kind, version, epoch, name end
   end
+  local newest = redis.call('XREVRANGE', key, '+', '-', 'COUNT', 1)[1]
+  local row = newest and named(newest[2])
+  if row and not (row.nonce and row.scope) then return 'stream of something else' end
   return kind
 end
 
