@@ -20,6 +20,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             "what_a_lost_link_kept_is_never_sent",
             what_a_lost_link_kept_is_never_sent,
         ),
+        trial("the_largest_frames_arrive", the_largest_frames_arrive),
         trial_on(
             "a_frame_above_the_servers_limit_is_told",
             || Setup::new("max_payload: 1000"),
@@ -95,6 +96,28 @@ async fn what_a_lost_link_kept_is_never_sent(nats: &'static Server) {
         heard.insert(text);
     }
     assert_eq!(heard, BTreeSet::from(["after".to_owned()]));
+}
+
+/// What is declared by default is what a server takes by default, also of several nodes at once.
+async fn the_largest_frames_arrive(nats: &'static Server) {
+    let cluster = fresh_cluster();
+    let nodes: Vec<_> = (0..3).map(|_| node(&cluster, &nats.url())).collect();
+    let largest = nodes[0].capabilities().max_frame;
+    assert_eq!(largest, 1 << 20);
+    let mut subscription = subscribe(&nodes[0]).await;
+    let mut expected = BTreeSet::new();
+    let publishing = nodes.iter().zip(["1", "2", "3"]).map(|(node, text)| {
+        let frame = text.repeat(largest);
+        expected.insert(frame.clone());
+        node.publish(Outgoing::to_all(frame.into()))
+    });
+    for published in within("publish", join_all(publishing)).await {
+        published.unwrap();
+    }
+    for _ in 0..3 {
+        let frame = hear(&mut subscription).await;
+        assert!(expected.remove(&frame), "{} bytes", frame.len());
+    }
 }
 
 /// The client that is built without knowing the server's limit says what to change, and the link stays.
