@@ -292,3 +292,38 @@ fn p10_a_witness_that_was_deleted_is_replaced() {
         assert_eq!(cold.gaps, 0, "{others}");
     }
 }
+
+/// One who started behind a newest append that was deleted by hand, in a past of which that was then taken back.
+fn behind_what_was_deleted() -> (SmallRng, Store, Reader) {
+    let mut random = SmallRng::seed_from_u64(1);
+    let mut store = Store::fresh();
+    store.append(&mut random, 1, 1);
+    let backup = store.clone();
+    store.append(&mut random, 2, 1);
+    store.rings.remove(&2);
+    let reader = Reader::cold(&store, SIZE);
+    (random, backup, reader)
+}
+
+/// P10: as many appends as were lost, at the same revisions, are told from them.
+#[test]
+fn p10_appends_in_place_of_others_are_told() {
+    let (mut random, mut store, mut reader) = behind_what_was_deleted();
+    store.append(&mut random, 0, 1);
+    assert_eq!(store.newest.revision, reader.mark.at.revision);
+    store.append(&mut random, 0, 1);
+    reader.catch_up(&store);
+    assert_eq!(reader.gaps, 1);
+}
+
+/// P13: and so are as many that are there, where one more was forgotten.
+#[test]
+fn p13_what_was_forgotten_is_not_made_up_for() {
+    let (mut random, mut store, mut reader) = behind_what_was_deleted();
+    store.revision += 5;
+    for _ in 0..=CAPACITY {
+        store.append(&mut random, 0, 1);
+    }
+    reader.catch_up(&store);
+    assert_eq!(reader.gaps, 1);
+}
