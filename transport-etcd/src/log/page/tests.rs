@@ -327,3 +327,20 @@ fn p13_what_was_forgotten_is_not_made_up_for() {
     reader.catch_up(&store);
     assert_eq!(reader.gaps, 1);
 }
+
+/// P10: a ring that somebody put back as it was looks newer, and does not stand for the append of another that is gone.
+#[test]
+fn p10_what_was_put_back_stands_for_nothing_else() {
+    let mut random = SmallRng::seed_from_u64(1);
+    let mut store = Store::fresh();
+    store.append(&mut random, 0, 1);
+    store.append(&mut random, 2, 1);
+    let reader = Reader::cold(&store, SIZE);
+    store.revision += 1;
+    store.rings.get_mut(&0).unwrap().1 = store.revision;
+    store.append(&mut random, 1, 1);
+    store.rings.remove(&1);
+    let view = store.view(reader.mark.witness.place.revision);
+    let read = view.read(&reader.mark, SIZE);
+    assert_eq!(read.unwrap_err(), GapReason::EntriesLost);
+}
