@@ -197,12 +197,12 @@ fn run(seed: u64, steps: usize, disaster: u32) -> usize {
                 backups.truncate(3);
                 backups.push(store.clone());
             }
-            94..97 if seed % 2 == 1 => {
+            94..97 if !seed.is_multiple_of(2) => {
                 store = backups[random.random_range(0..backups.len())].clone()
             }
             // Often where nothing is restored, and once where it is: what was deleted by hand in two pasts, and is as much in
             // both, looks the same.
-            _ if seed % 2 == 0 || !is_deleted => {
+            _ if seed.is_multiple_of(2) || !is_deleted => {
                 let at = random.random_range(0..RINGS);
                 store.rings.remove(&at);
                 is_deleted = true;
