@@ -53,9 +53,67 @@ use crate::{
     server::Link,
 };
 
-/// A log in etcd. See the [crate's docs](crate).
+/// A log in etcd.
 ///
 /// Cheap to share behind an `Arc`. All methods may be called concurrently, and every future may be dropped at any point.
+///
+/// # How it is kept
+/// Below `/cache-invalidation/CLUSTER/log/` stand 16 *rings*, a key each, with the newest 64 entries that went to it; a key
+/// `newest`, written by each append; and a key `meta`, written once. An append is one transaction: it writes one ring anew,
+/// if nobody else has since it was seen, and `newest`. Where somebody has, another ring is tried. Callers that append at the
+/// same time share one transaction, and the entries of one append are never parted.
+///
+/// All appends stand in one order, that of their revisions. A cursor is the revision and the random id of the newest append
+/// that was read, with how often `newest` had been written then, which the server counts (its `version`). To read on takes
+/// one transaction, which the cluster reads linearizably: where `newest` is as it was, nothing but that is answered. Else it
+/// gives the rings that were written since, and two things are looked at:
+/// - the append that was read last is there, or its ring ends right behind it: so the past is the one that was read, whatever
+///   was restored and written to since;
+/// - as many appends are there as `newest` was written: so none of them was forgotten or deleted.
+///
+/// What fails is a gap with a name: [`Purged`](invalidation_core::GapReason::Purged) where a ring forgot,
+/// [`WitnessLost`](invalidation_core::GapReason::WitnessLost) after a restore,
+/// [`EntriesLost`](invalidation_core::GapReason::EntriesLost) where somebody deleted a key, and
+/// [`IdentityChanged`](invalidation_core::GapReason::IdentityChanged) on another cluster, or a log that was made anew. None
+/// of it reads history, so compaction takes nothing from a reader.
+///
+/// # What it promises
+/// | promise | holds | why |
+/// | --- | --- | --- |
+/// | what was acknowledged is kept | yes | a majority has synced it; not with `--unsafe-no-fsync`, nor when a majority loses its disks at once |
+/// | reads are linearizable | yes | a member asks its leader, which asks a majority; one that cannot does not answer |
+/// | a write and its invalidation are one step (`P2`) | for data in the same cluster | [`EtcdTransaction`] |
+/// | the same for a database elsewhere | **weaker** | see below |
+/// | a reader may fall behind | 1,024 entries | rings times entries; then it flushes, once. An append of more than 64 fills a ring alone |
+/// | one append | 752 KiB | beyond that the largest entries give up their keys and clear their caches (`P11`) |
+/// | entries are kept for the node's `retention` | **no** | etcd tells no time, and machines' clocks are not compared (`P17`): `purge` deletes nothing |
+/// | a cursor [covers](InvalidationLog::covers) a position | of the append that was read last | what is older is denied rather than guessed: it might be of a past that was lost |
+///
+/// What was deleted by hand in two pasts, with a restore between them and as much in both before a reader looked, is not
+/// told from what was not.
+///
+/// # Where the business data is elsewhere
+/// There it takes two steps. A transaction with nothing of its own appends, after the commit and within the future that a
+/// [`Pending`](invalidation_core::Pending) awaits, so that this node keeps no load of the keys meanwhile:
+///
+/// ```text
+/// let mut append = EtcdTransaction::new();
+/// let pending = node.changes().keys(&users, [&42]).log_in(&mut append).await?;
+/// pending.commit(async { tx.commit().await?; append.commit(&etcd).await?; Ok::<_, BoxError>(()) }).await?;
+/// ```
+///
+/// That is weaker than `P2`: a process that dies between the two steps leaves the other nodes with the old value until its
+/// TTL. When the second step fails, the entries are applied here and published as claimed, which reaches the nodes that a
+/// transport reaches.
+///
+/// # What the operator sets
+/// - Auto-compaction (`--auto-compaction-retention`): each append writes a ring anew, and the store keeps every earlier one
+///   until it compacts. [`purge`](InvalidationLog::purge), which a node calls now and then, warns where it does not.
+/// - Authentication, with a role for this prefix, and `--auth-token jwt`, or know this: a simple token of before a restore is
+///   waited for by the restored member, so that the first call of each handle ends with its timeout.
+/// - A full store ([`ReadOnly`](invalidation_core::ErrorKind::ReadOnly)) is still read.
+/// - A restore by `etcdctl snapshot restore`, of a copied disk, or of keys and values alone is told to every reader. Nodes need
+///   not be stopped for it.
 #[derive(Debug)]
 pub struct EtcdLog {
     shared: Arc<Shared>,

@@ -105,28 +105,24 @@ impl Courier {
     }
 
     async fn work(&mut self) {
-        let mut received = Vec::new();
-        let idle = self.settings.notices_loss_within * IDLE;
         loop {
             if self.waiting.is_empty() {
                 tokio::select! {
                     biased;
-                    count = self.incoming.recv_many(&mut received, QUEUE) => {
-                        if count == 0 {
-                            return;
-                        }
-                    }
-                    () = sleep(idle) => self.keep_alive().await,
-                }
-            } else {
-                // What came while the last put was under way.
-                while received.len() < QUEUE
-                    && let Ok(waiting) = self.incoming.try_recv()
-                {
-                    received.push(waiting);
+                    received = self.incoming.recv() => match received {
+                        Some(waiting) => self.waiting.push_back(waiting),
+                        None => return,
+                    },
+                    // A frame does not wait for that.
+                    () = keep_alive(&self.link, &self.settings) => continue,
                 }
             }
-            self.waiting.extend(received.drain(..));
+            // What came while the last put was under way. The rest waits where it has a bound.
+            while self.waiting.len() < QUEUE
+                && let Ok(waiting) = self.incoming.try_recv()
+            {
+                self.waiting.push_back(waiting);
+            }
             self.send().await;
         }
     }
@@ -173,13 +169,13 @@ impl Courier {
             })
             .await
     }
+}
 
-    /// Replaces a session that does not serve any more. Nobody waits for that.
-    async fn keep_alive(&self) {
-        let limit = self.settings.publish_timeout;
-        let key = self.settings.key.as_str();
-        if self.link.has_session() {
-            let _ = super::ask(&self.link, "probe", limit, key).await;
-        }
+/// After a pause, replaces a session that does not serve any more.
+async fn keep_alive(link: &Link, settings: &Settings) {
+    sleep(settings.notices_loss_within * IDLE).await;
+    if link.has_session() {
+        // Why it failed, a frame will be told.
+        let _ = super::ask(link, "probe", settings.publish_timeout, &settings.key).await;
     }
 }

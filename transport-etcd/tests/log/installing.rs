@@ -45,6 +45,7 @@ async fn newer(server: &'static Server) {
     append(&log, "1").await;
     let mut reader = Reader::cold(&log).await;
     append(&log, "2").await;
+    let mut idle = Reader::cold(&log).await;
     let mut client = client(server).await;
     let meta = format!("{}meta", prefix(&cluster));
     // Field 1, the version, is 2.
@@ -57,6 +58,7 @@ async fn newer(server: &'static Server) {
             log.append(&[super::bed::key("3")]).await.unwrap_err(),
         ),
         ("read", reader.page().await.unwrap_err()),
+        ("idle read", idle.page().await.unwrap_err()),
     ] {
         assert_eq!(refused.kind, ErrorKind::Incompatible, "{call}: {refused}");
     }

@@ -88,7 +88,7 @@ async fn an_idle_subscription_lives_on(etcd: &'static Server) {
     let cluster = fresh_cluster();
     let proxy = Proxy::to(etcd.address()).unwrap();
     let to = builder(&cluster, &url(proxy.address()))
-        .notices_loss_within(Duration::from_secs(2))
+        .notices_loss_within(Duration::from_secs(5))
         .build()
         .unwrap();
     let mut subscription = subscribe(&to).await;
@@ -109,7 +109,7 @@ async fn a_silent_link_fails_what_waits(etcd: &'static Server) {
     let proxy = Proxy::to(etcd.address()).unwrap();
     let node = builder(&cluster, &url(proxy.address()))
         .publish_timeout(PATIENCE * 10)
-        .notices_loss_within(Duration::from_secs(1))
+        .notices_loss_within(Duration::from_secs(3))
         .build()
         .unwrap();
     let mut subscription = subscribe(&node).await;
