@@ -22,7 +22,7 @@ fn main() -> ExitCode {
 
 /// P1: the members of the URL hold the log, under the cluster's name.
 async fn the_log_is_the_clusters(server: &'static Server) {
-    let url = server.url();
+    let url = url(server);
     let toml = format!(
         "cluster = 'of its own'\n[log]\nurl = '{url}'\n[log.etcd]\nrings = 4\nring_entries = 32"
     );
@@ -33,8 +33,12 @@ async fn the_log_is_the_clusters(server: &'static Server) {
 
 /// Contract: the transport's members are those of the log, or its own.
 async fn it_carries_frames(server: &'static Server) {
-    let url = server.url();
+    let url = url(server);
     carries_frames("with log", &url, "[transport.etcd]\n").await;
     let own = format!("[transport.etcd]\nurl = '{url}'\nbuffered_frames = 64");
     carries_frames("without", "none:", &own).await;
+}
+
+fn url(server: &Server) -> String {
+    format!("etcd://{}", server.address())
 }

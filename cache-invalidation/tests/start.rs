@@ -198,10 +198,14 @@ async fn processes_find_each_other_beside_their_file() {
     b.shutdown(SECOND).await.unwrap();
 }
 
-/// Contract: a link that is not verified is warned about at the start, once, with its mode and without its password.
-#[cfg(feature = "postgres")]
-#[tokio::test]
-async fn an_insecure_link_is_warned_about_once() {
+/// What is warned of while a node is made of the configuration.
+#[cfg(any(
+    feature = "postgres",
+    feature = "redis",
+    feature = "nats",
+    feature = "etcd"
+))]
+async fn warnings(toml: &str) -> Vec<String> {
     use std::{
         io::Write,
         sync::{Arc, Mutex},
@@ -225,6 +229,17 @@ async fn an_insecure_link_is_warned_about_once() {
         .with_ansi(false)
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
+    drop(Config::parse_str(toml).unwrap().node().await.unwrap());
+    let told = std::mem::take(&mut *lines.0.lock().unwrap());
+    let told = String::from_utf8(told).unwrap();
+    let warnings = told.lines().filter(|line| line.contains("insecure_tls"));
+    warnings.map(str::to_owned).collect()
+}
+
+/// Contract: a link that is not verified is warned about at the start, once, with its mode and without its password.
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn an_insecure_link_is_warned_about_once() {
     let start = async |mode: &str, insecure: bool| {
         let toml = format!(
             "cluster = 'billing'
@@ -234,17 +249,74 @@ async fn an_insecure_link_is_warned_about_once() {
             [log.postgres]
             insecure_tls = {insecure}"
         );
-        drop(Config::parse_str(&toml).unwrap().node().await.unwrap());
-        let told = std::mem::take(&mut *lines.0.lock().unwrap());
-        let told = String::from_utf8(told).unwrap();
-        let warnings = told.lines().filter(|line| line.contains("insecure_tls"));
-        warnings.map(str::to_owned).collect::<Vec<_>>()
+        warnings(&toml).await
     };
     assert_eq!(start("verify-full", false).await, [""; 0]);
     let warnings = start("require", true).await;
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     for word in ["WARN", "require", "verify-full"] {
         assert!(warnings[0].contains(word), "{word}: {warnings:?}");
+    }
+}
+
+/// Contract: so is a link to a broker, of the log and of the transport.
+#[cfg(any(feature = "redis", feature = "nats", feature = "etcd"))]
+#[tokio::test]
+async fn an_insecure_link_to_a_broker_is_warned_about() {
+    let brokers = [
+        (cfg!(feature = "redis"), "redis", "redis", "rediss"),
+        (cfg!(feature = "nats"), "nats", "nats", "tls"),
+        (cfg!(feature = "etcd"), "etcd", "etcd", "etcds"),
+    ];
+    for (is_here, broker, plain, tls) in brokers {
+        if !is_here {
+            continue;
+        }
+        let start = async |scheme: &str, insecure: bool| {
+            let toml = format!(
+                "cluster = 'billing'
+                [log]
+                url = '{scheme}://db.invalid'
+                start_in_bypass = true
+                [log.{broker}]
+                insecure_tls = {insecure}
+                [transport.{broker}]"
+            );
+            warnings(&toml).await
+        };
+        assert_eq!(start(tls, false).await, [""; 0]);
+        let verified = format!("{tls}://");
+        for (scheme, words) in [
+            (plain, ["plain text", verified.as_str()]),
+            (tls, ["any certificate", "ca_file"]),
+        ] {
+            let warnings = start(scheme, true).await;
+            assert_eq!(warnings.len(), 2, "{warnings:?}");
+            for (warning, of) in warnings.iter().zip(["log", "transport"]) {
+                for word in ["WARN", of, words[0], words[1]] {
+                    assert!(warning.contains(word), "{word}: {warning}");
+                }
+            }
+        }
+    }
+}
+
+/// A server that is not there is told at once; with `start_in_bypass` later.
+#[cfg(any(feature = "redis", feature = "nats", feature = "etcd"))]
+#[tokio::test]
+async fn a_broker_that_is_not_there() {
+    let brokers = [
+        (cfg!(feature = "redis"), "redis"),
+        (cfg!(feature = "nats"), "nats"),
+        (cfg!(feature = "etcd"), "etcd"),
+    ];
+    for (_, scheme) in brokers.into_iter().filter(|(is_here, _)| *is_here) {
+        let toml = format!("cluster = 'billing'\n[log]\nurl = '{scheme}://127.0.0.1:1'");
+        let e = Config::parse_str(&toml).unwrap().node().await.unwrap_err();
+        assert_eq!(e.kind, cache_invalidation::ErrorKind::Unavailable, "{e}");
+        let toml = format!("{toml}\nstart_in_bypass = true");
+        let later = Config::parse_str(&toml).unwrap().node().await;
+        assert!(later.is_ok(), "{later:?}");
     }
 }
 

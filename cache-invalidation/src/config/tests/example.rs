@@ -40,8 +40,15 @@ fn it_shows_every_key() {
         &schema::LOG,
         &schema::SQLITE,
         &schema::POSTGRES,
+        &schema::MYSQL,
+        &schema::REDIS,
+        &schema::NATS,
+        &schema::ETCD,
         &schema::HTTP,
         &schema::POSTGRES_TRANSPORT,
+        &schema::REDIS_TRANSPORT,
+        &schema::NATS_TRANSPORT,
+        &schema::ETCD_TRANSPORT,
         &schema::CACHE,
     ];
     for key in tables.iter().flat_map(|table| table.keys) {
