@@ -1,11 +1,18 @@
 //! A PostgreSQL of the bench's own, on free ports in a fresh folder, that ends with it.
 
+use std::{
+    io::{Seek as _, Write as _},
+    time::{Duration, Instant},
+};
+
 use anyhow::Context as _;
 use invalidation_testbed::{Backend, Server};
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, PgConnection, Row as _, postgres::PgConnectOptions,
 };
 use tokio::task::spawn_blocking;
+
+use crate::report::median;
 
 /// A server that keeps what it acknowledged, as in production: with `fsync` and `synchronous_commit`.
 pub(crate) struct Database {
@@ -38,6 +45,48 @@ impl Database {
             anyhow::ensure!(value == "on", "{setting} is {value}");
         }
         Ok(database)
+    }
+
+    /// Makes each flush of the server's log take so much longer, by a setting of its own: who flushes sleeps first, as the
+    /// leader of all that commit at that moment.
+    pub(crate) async fn delay_flushes(&self, delay: Option<Duration>) -> anyhow::Result<()> {
+        let mut admin = self.connect().await?;
+        let micros = delay.unwrap_or_default().as_micros();
+        run(
+            &mut admin,
+            &format!("ALTER SYSTEM SET commit_delay = {micros}"),
+        )
+        .await?;
+        run(&mut admin, "ALTER SYSTEM SET commit_siblings = 0").await?;
+        run(&mut admin, "SELECT pg_reload_conf()").await?;
+        for _ in 0..500 {
+            let mut seen = self.connect().await?;
+            let value: String =
+                sqlx::query("SELECT setting FROM pg_settings WHERE name = 'commit_delay'")
+                    .fetch_one(&mut seen)
+                    .await?
+                    .get(0);
+            if value == micros.to_string() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        anyhow::bail!("the server does not take its new settings")
+    }
+
+    /// What the disk of the server's folder takes to keep a page of its log: the median of some.
+    pub(crate) fn flush_nanos(&self) -> anyhow::Result<f64> {
+        let mut file = tempfile::tempfile_in(self.server.folder())?;
+        let page = [7_u8; 8_192];
+        let mut nanos = Vec::new();
+        for _ in 0..300 {
+            let start = Instant::now();
+            file.rewind()?;
+            file.write_all(&page)?;
+            file.sync_data()?;
+            nanos.push(start.elapsed().as_nanos() as f64);
+        }
+        Ok(median(&mut nanos))
     }
 
     /// A pooler in transaction mode in front of it.

@@ -5,6 +5,7 @@
 
 mod apply;
 mod database;
+mod flood;
 mod hit;
 mod hit_ratio;
 mod idle;

@@ -20,6 +20,10 @@ const CLIENTS: [usize; 3] = [1, 4, 16];
 const ROUNDS: usize = 5;
 /// How long each kind writes in each round.
 const TURN: Duration = Duration::from_millis(1_500);
+/// A disk that keeps what it is told to keeps one busy for that long, or longer where it is reached over a network. One that
+/// answers within a fraction of it holds the data in a memory that survives, or pretends to, and then what waits behind
+/// a flush costs nothing, such as the lock of NOTIFY: so each kind is measured both ways.
+const SLOW_FLUSH: Duration = Duration::from_millis(1);
 const ACCOUNTS: i64 = 10_000;
 const CHANNEL: &str = "changes";
 
@@ -77,7 +81,13 @@ async fn measure() -> anyhow::Result<Report> {
     let hearing = tokio::spawn(async move { while listener.recv().await.is_ok() {} });
 
     let mut report = Report::new("writes");
-    for clients in CLIENTS {
+    let flush = database.flush_nanos()?;
+    let row = "what this disk takes to keep 8 kB (fdatasync)";
+    report.row(row, None, Figure::Nanos(flush));
+    let as_it_is = CLIENTS.map(|clients| (clients, None));
+    for (clients, delay) in as_it_is.into_iter().chain([(16, Some(SLOW_FLUSH))]) {
+        database.delay_flushes(delay).await?;
+        let on = delay.map_or(String::new(), |delay| format!(", {delay:?} more a flush"));
         let mut bench = Bench::start(&database, &cache, clients).await?;
         for (kind, _) in KINDS {
             bench.turn(kind).await?; // Warm.
@@ -94,19 +104,24 @@ async fn measure() -> anyhow::Result<Report> {
             }
         }
         for (((_, name), rates), costs) in KINDS.iter().zip(&mut rates).zip(&mut costs) {
-            let name = format!("{clients} client(s), {name}");
+            let name = format!("{clients} client(s){on}, {name}");
             let (rate, cost) = (median(rates), median(costs));
             report.row(&name, None, Figure::PerSecond(rate));
             report.row(format!("{name}, server's time"), None, Figure::Nanos(cost));
         }
-        if clients == CLIENTS[CLIENTS.len() - 1] {
+        if clients == 16 {
+            let on = if delay.is_some() { "_slow_flush" } else { "" };
             let [_, insert, ours, notify, _] = &rates;
             for (name, peer, least) in [
                 ("tps_vs_plain_insert_16c", insert, 0.9),
                 ("tps_vs_notify_16c", notify, 3.0),
             ] {
                 let mut ratios: Vec<_> = ours.iter().zip(peer).map(|(a, b)| a / b).collect();
-                report.target(name, median(&mut ratios), Bound::AtLeast(least));
+                report.target(
+                    format!("{name}{on}"),
+                    median(&mut ratios),
+                    Bound::AtLeast(least),
+                );
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The log suite on PostgreSQL, directly and through a pooler in transaction mode.
 
-#[path = "support/postgres_log.rs"]
+#[path = "support/postgres_log/mod.rs"]
 mod postgres_log;
 
 use std::process::ExitCode;

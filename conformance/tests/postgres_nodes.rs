@@ -1,6 +1,6 @@
 //! The node suite on PostgreSQL: its log, and its LISTEN and NOTIFY, each on a server of its own.
 
-#[path = "support/postgres_log.rs"]
+#[path = "support/postgres_log/mod.rs"]
 #[expect(
     dead_code,
     reason = "the way through a pooler is tried by the log suite"

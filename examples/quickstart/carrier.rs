@@ -76,6 +76,16 @@ impl Carrier {
     }
 }
 
+impl Carrier {
+    /// Takes out what frames left on a broker of their own.
+    pub(crate) async fn raze(&self, home: &Home) -> anyhow::Result<()> {
+        match self {
+            Self::Broker(broker) if home.broker.is_none() => broker.raze().await,
+            _ => Ok(()),
+        }
+    }
+}
+
 impl fmt::Display for Carrier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -119,6 +119,7 @@ async fn perform(args: &Args) -> anyhow::Result<ExitCode> {
         .tempdir()?;
     let home = Home::of(args.log.as_deref(), folder.path())?;
     let carrier = args.transport.parse::<Choice>()?.at(&home)?;
+    let frames = carrier.clone();
     let pace = if args.short { Pace::SHORT } else { Pace::FULL };
     let bound = args.judge_by_ms.map_or(BOUND, Duration::from_millis);
     let (mut interrupt, mut terminate, mut hang_up) = (
@@ -137,8 +138,9 @@ async fn perform(args: &Args) -> anyhow::Result<ExitCode> {
     };
     remove(&folder).await;
     let razed = home.raze().await;
+    let swept = frames.raze(&home).await;
     let exit = outcome?;
-    razed.map(|()| exit)
+    razed.and(swept).map(|()| exit)
 }
 
 /// A node that was killed a moment ago may still have made a file while its folder was being emptied.

@@ -15,7 +15,9 @@ use sqlx::{Connection, MySqlConnection, PgConnection};
 
 fn main() -> ExitCode {
     let on = |backend, log, transport| {
-        let url = |asked: bool, server: &Server| asked.then(|| server.url());
+        let url = |asked: bool, server: &Server| {
+            asked.then(|| server.url().replace("http://", "etcd://"))
+        };
         move |server: &Server| all_acts_pass(backend, url(log, server), transport, server)
     };
     let mut trials = vec![
@@ -73,7 +75,8 @@ fn trial(name: &str, backend: Backend, body: impl FnOnce(&Server) + Send + 'stat
 /// left on it. Without a `log` the log is a file; without a `transport` it is the server, by its URL.
 fn all_acts_pass(backend: Backend, log: Option<String>, transport: Option<&str>, server: &Server) {
     let mut program = example("quickstart");
-    let url = server.url();
+    // The testbed names etcd by the URL of its API.
+    let url = server.url().replace("http://", "etcd://");
     program.args([
         "--json",
         "--short",
@@ -132,7 +135,36 @@ fn left_behind(backend: Backend, url: &str) -> Vec<String> {
                     .await
                     .unwrap()
             }
-            _ => Vec::new(),
+            #[cfg(feature = "redis")]
+            Backend::Redis => {
+                let client = redis::Client::open(url).unwrap();
+                let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+                redis::AsyncCommands::keys(&mut connection, "*quickstart*")
+                    .await
+                    .unwrap()
+            }
+            #[cfg(feature = "nats")]
+            Backend::Nats => {
+                use futures_util::TryStreamExt as _;
+                let client = async_nats::connect(url).await.unwrap();
+                let streams = async_nats::jetstream::new(client);
+                streams.stream_names().try_collect().await.unwrap()
+            }
+            #[cfg(feature = "etcd")]
+            Backend::Etcd => {
+                let address = url.rsplit('/').next().unwrap();
+                let mut client = etcd_client::Client::connect([address], None).await.unwrap();
+                let all = etcd_client::GetOptions::new()
+                    .with_prefix()
+                    .with_keys_only();
+                let found = client.get("/cache-invalidation/", Some(all)).await.unwrap();
+                found
+                    .kvs()
+                    .iter()
+                    .map(|kv| kv.key_str().unwrap().to_owned())
+                    .collect()
+            }
+            _ => panic!("nobody looks there"),
         }
     })
 }

@@ -2,9 +2,15 @@
 //!
 //! ```no_run
 //! # async fn demo() -> Result<(), Box<dyn std::error::Error>> {
-//! use invalidation_core::CacheInvalidationTransport as _;
-//! use invalidation_transport_nats::NatsTransport;
+//! use invalidation_core::{CacheInvalidationTransport as _, InvalidationLog as _};
+//! use invalidation_transport_nats::{NatsLog, NatsTransport};
 //!
+//! let log = NatsLog::builder("tls://nats-1,nats-2,nats-3")
+//!     .cluster("billing")
+//!     .credentials_file("/etc/app/nats.creds")
+//!     .connect()
+//!     .await?;
+//! log.install().await?; // a node does this when it starts
 //! let transport = NatsTransport::builder("billing")
 //!     .url("tls://nats-1,nats-2,nats-3")
 //!     .credentials_file("/etc/app/nats.creds")
@@ -25,6 +31,13 @@
 //! | frames that a node does not read are told | yes, as a gap |
 //! | frames that are lost between two servers of a cluster are told | no: no client hears of it. The numbers of the next frames tell it, or the log |
 //! | who is refused is told at once, and why | yes, also rights that are missing or taken away |
+//!
+//! # What the log promises, and what it cannot
+//! [`NatsLog`] keeps the log in a stream of JetStream, told in full [there](NatsLog#what-it-promises): nothing that is in the
+//! stream is missed without a gap, whoever purged, trimmed, restored or recreated it. It is **not transactional**. With one
+//! replica, which is the default, a machine that crashes may take the last two minutes of acknowledged entries with it, unless
+//! the server syncs always; with several, its reads may be stale while a leader is cut off, so that it cannot back
+//! `max_staleness`.
 //!
 //! # Servers, users and TLS
 //! A URL names the servers, `nats://HOST:PORT,HOST:PORT`, or with `tls://` for links that are encrypted and checked. Who the

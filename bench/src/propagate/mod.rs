@@ -1,7 +1,12 @@
 //! From the call of `invalidate` to the entry gone on another node, beside the bare carrier.
 
+mod beside;
+#[cfg(feature = "etcd")]
+mod etcd;
 mod http;
+mod nats;
 mod notify;
+mod redis;
 
 use std::{
     sync::Arc,
@@ -31,6 +36,13 @@ pub(crate) enum Carrier {
     Http,
     /// LISTEN and NOTIFY of PostgreSQL, beside a bare NOTIFY.
     Pg,
+    /// Pub/Sub of Redis, beside a bare client.
+    Redis,
+    /// Core subjects of NATS, beside a bare client.
+    Nats,
+    /// Watches of etcd, beside a bare client. Needs the feature `etcd`, and that `protoc`.
+    #[cfg(feature = "etcd")]
+    Etcd,
 }
 
 pub(crate) fn run(carrier: Carrier) -> anyhow::Result<Report> {
@@ -40,6 +52,10 @@ pub(crate) fn run(carrier: Carrier) -> anyhow::Result<Report> {
         match carrier {
             Carrier::Http => runtime.spawn(http::measure()).await?,
             Carrier::Pg => runtime.spawn(notify::measure()).await?,
+            Carrier::Redis => runtime.spawn(redis::measure()).await?,
+            Carrier::Nats => runtime.spawn(nats::measure()).await?,
+            #[cfg(feature = "etcd")]
+            Carrier::Etcd => runtime.spawn(etcd::measure()).await?,
         }
     })
 }

@@ -86,6 +86,14 @@ impl Broker {
         Some((&self.url[..start], &self.url[start..end], &self.url[end..]))
     }
 
+    /// The user and the password.
+    #[cfg(feature = "etcd")]
+    fn user(&self) -> Option<(&str, &str)> {
+        let (before, _, _) = self.parts()?;
+        let (_, user) = before.strip_suffix('@')?.split_once("://")?;
+        user.split_once(':')
+    }
+
     /// The host and the port.
     pub(crate) fn server(&self) -> anyhow::Result<(String, u16)> {
         let (_, address, _) = self
@@ -174,9 +182,45 @@ impl Broker {
         }
     }
 
-    /// Takes out what the nodes made there.
+    /// Takes out what the log made there. Frames leave nothing, but for etcd's one key.
     pub(crate) async fn raze(&self) -> anyhow::Result<()> {
-        Ok(())
+        match self.kind {
+            #[cfg(feature = "redis")]
+            Kind::Redis => {
+                let log = cache_invalidation::redis::RedisLog::builder(&self.url);
+                let log = log.cluster(&self.cluster).connect_later()?;
+                let client = redis::Client::open(self.url.as_str())?;
+                let mut connection = client.get_multiplexed_async_connection().await?;
+                Ok(redis::AsyncCommands::del(&mut connection, log.key()).await?)
+            }
+            #[cfg(feature = "nats")]
+            Kind::Nats => {
+                let client = async_nats::connect(&self.url).await?;
+                let streams = async_nats::jetstream::new(client);
+                let name = format!("cache_invalidation_log-{}", self.cluster);
+                // Where it carries frames alone there is none.
+                match streams.delete_stream(name).await {
+                    Ok(_) => Ok(()),
+                    Err(error) if error.to_string().contains("not found") => Ok(()),
+                    Err(error) => Err(error.into()),
+                }
+            }
+            #[cfg(feature = "etcd")]
+            Kind::Etcd => {
+                let (host, port) = self.server()?;
+                let user = self.user().map(|(name, password)| {
+                    etcd_client::ConnectOptions::new().with_user(name, password)
+                });
+                let mut client =
+                    etcd_client::Client::connect([format!("{host}:{port}")], user).await?;
+                let all = format!("/cache-invalidation/{}/", self.cluster);
+                let prefix = etcd_client::DeleteOptions::new().with_prefix();
+                client.delete(all, Some(prefix)).await?;
+                Ok(())
+            }
+            #[allow(unreachable_patterns, reason = "with every feature there is none left")]
+            _ => bail!("{self} is not compiled in"),
+        }
     }
 }
 

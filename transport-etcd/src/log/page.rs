@@ -59,9 +59,7 @@ impl View {
                 reason
             }
         };
-        let is_older =
-            self.version < mark.version || (self.version == mark.version && self.newest != mark.at);
-        if is_older || !self.is_there(mark) {
+        if !self.is_there(mark) {
             return Err(lost(GapReason::WitnessLost));
         }
         if self.places().any(|place| is_of_another_past(mark, place)) {

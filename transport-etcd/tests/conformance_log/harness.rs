@@ -358,7 +358,7 @@ impl LogSpace for Space {
     }
 
     async fn disrupt(&self, disruption: Disruption) -> Result<(), Unable> {
-        disruptions::disrupt(self, disruption).await
+        Box::pin(disruptions::disrupt(self, disruption)).await
     }
 
     fn secrets(&self) -> Vec<String> {

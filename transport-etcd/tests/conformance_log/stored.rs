@@ -87,7 +87,7 @@ impl Stored {
         }
         let entry = Entry {
             nonce: id,
-            cache: (id % 3 > 0).then(|| "users".to_owned()),
+            cache: (!id.is_multiple_of(3)).then(|| "users".to_owned()),
             scope: 77,
             prefix: Some("1".to_owned()),
         };

@@ -1,8 +1,8 @@
 //! Making the log, and what is not this version's.
 
-use etcd_client::{DeleteOptions, GetOptions};
+use etcd_client::{Client, ConnectOptions, DeleteOptions, GetOptions};
 use invalidation_core::{ErrorKind, GapReason, InvalidationLog as _};
-use invalidation_testbed::Server;
+use invalidation_testbed::{Backend, Server};
 use invalidation_transport_etcd::EtcdLog;
 use libtest_mimic::Trial;
 
@@ -15,6 +15,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_log_that_is_not_there_is_told", missing),
         trial("p10_a_log_without_its_newest_is_made_anew", half_deleted),
         trial("settings_that_cannot_be_are_refused", refused),
+        trial("a_token_that_is_not_taken_costs_no_call", token),
     ]
 }
 
@@ -45,6 +46,7 @@ async fn newer(server: &'static Server) {
     append(&log, "1").await;
     let mut reader = Reader::cold(&log).await;
     append(&log, "2").await;
+    let mut idle = Reader::cold(&log).await;
     let mut client = client(server).await;
     let meta = format!("{}meta", prefix(&cluster));
     // Field 1, the version, is 2.
@@ -57,6 +59,7 @@ async fn newer(server: &'static Server) {
             log.append(&[super::bed::key("3")]).await.unwrap_err(),
         ),
         ("read", reader.page().await.unwrap_err()),
+        ("idle read", idle.page().await.unwrap_err()),
     ] {
         assert_eq!(refused.kind, ErrorKind::Incompatible, "{call}: {refused}");
     }
@@ -125,5 +128,29 @@ async fn refused(server: &'static Server) {
         let e = builder.connect_later().unwrap_err();
         assert_eq!(e.kind, ErrorKind::Invalid, "{e}");
         assert!(!e.to_string().contains("hunter2"), "{e}");
+    }
+}
+
+/// What was refused for its token has done nothing: it is made again with another, and nobody notices.
+async fn token(_shared: &'static Server) {
+    let server = super::bed::blocking(|| {
+        Server::start_with(Backend::Etcd, &["--bcrypt-cost", "4"]).unwrap()
+    });
+    let server = server.await;
+    let mut admin = client(&server).await;
+    admin.user_add("root", "p", None).await.unwrap();
+    admin.user_grant_role("root", "root").await.unwrap();
+    admin.auth_enable().await.unwrap();
+    let url = format!("etcd://root:p@{}", server.address());
+    let log = installed(EtcdLog::builder(&url)).await;
+    let mut reader = Reader::cold(&log).await;
+    for text in ["1", "2"] {
+        // Both forget all tokens.
+        let known = ConnectOptions::new().with_user("root", "p");
+        let mut admin = Client::connect([server.url()], Some(known)).await.unwrap();
+        admin.auth_disable().await.unwrap();
+        client(&server).await.auth_enable().await.unwrap();
+        append(&log, text).await;
+        assert_eq!(reader.read().await.unwrap(), [text]);
     }
 }

@@ -103,6 +103,9 @@ use crate::{
 /// `$JS.API.STREAM.CREATE.STREAM`, `….INFO.STREAM`, `….MSG.GET.STREAM` and `….PURGE.STREAM`. A stream may be made by hand
 /// instead, with the subject, the retention `limits`, and the description `cache-invalidation log, version 1`.
 ///
+/// A stream that is deleted, or goes with a server's memory, is made anew by the next read of a node that has installed it, and
+/// every node is told. To end a cluster, stop its nodes first.
+///
 /// One append is at most 1 MiB, or the server's `max_payload` if that is less.
 #[derive(Debug)]
 pub struct NatsLog {

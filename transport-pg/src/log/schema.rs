@@ -3,7 +3,7 @@
 use invalidation_core::{Error, ErrorKind};
 
 use super::{
-    connection::Session, header, members::members_table, read::page_function,
+    connection::Session, header, members::members_table, read_sql::page_function,
     schema_name::SchemaName,
 };
 use crate::error::{code, error, from_sqlx, is_missing_table};

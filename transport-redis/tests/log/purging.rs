@@ -2,15 +2,20 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use invalidation_core::InvalidationLog as _;
+use invalidation_core::{InvalidationLog as _, Page, ReadRequest, ReadStart, Tick};
 use invalidation_testbed::{RedisSetup, Server};
 use invalidation_transport_redis::RedisLog;
 use libtest_mimic::Trial;
 
-use super::bed::{append, cluster, key, node, own, run, shared, trial};
+use super::bed::{Reader, append, cluster, key, node, own, run, shared, trial};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
+        trial(
+            "purging::one_who_had_passed_it_reads_on",
+            shared,
+            |server| one_who_had_passed_it_reads_on(server.address()),
+        ),
         trial(
             "purging::an_age_of_another_clock_counts_from_the_next_row",
             own,
@@ -143,4 +148,28 @@ async fn a_long_log_goes_in_steps(to: SocketAddr) {
     assert_eq!(purge(&log, Duration::ZERO).await, 11_999);
     assert_eq!(length(to, &log).await, 1);
     append(&log, &["more"]).await;
+}
+
+/// P13: one who had passed exactly what went reads on, wherever in an append that is.
+async fn one_who_had_passed_it_reads_on(to: SocketAddr) {
+    for passed in 1..=4 {
+        let log = node(to, &cluster()).await;
+        let start = log.head().await.unwrap();
+        append(&log, &["1"]).await;
+        log.append(&[key("2"), key("3"), key("4")]).await.unwrap();
+        append(&log, &["5"]).await;
+        let mut request = ReadRequest::new(&start, ReadStart::new(Tick::from_nanos(1), 1));
+        request.max_entries = passed;
+        let Page::Entries { next, .. } = log.read(request).await.unwrap() else {
+            panic!("expected entries");
+        };
+        let mut reader = Reader {
+            log: &log,
+            cursor: next,
+        };
+        let oldest = format!("{}-0", passed + 1);
+        let _: u64 = run(to, &["XTRIM", log.key(), "MINID", &oldest]).await;
+        let rest: Vec<_> = (passed + 1..=5).map(|number| number.to_string()).collect();
+        assert_eq!(reader.read().await, Ok(rest), "{passed} were passed");
+    }
 }

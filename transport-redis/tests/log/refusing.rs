@@ -1,9 +1,9 @@
 //! What the server or the log refuses, and what is said of it.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use invalidation_core::{Entry, ErrorKind, Invalidation, InvalidationLog as _, Scope};
-use invalidation_testbed::{Error as Broken, RedisSetup, Server};
+use invalidation_testbed::{Error as Broken, Proxy, RedisSetup, Server};
 use libtest_mimic::Trial;
 
 use super::bed::{Reader, append, builder, cluster, key, node, run, shared, trial, until};
@@ -17,6 +17,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         ),
         trial("refusing::ids_that_are_used_up", shared, |server| {
             ids_that_are_used_up(server.address())
+        }),
+        trial("refusing::closing_ends_all_connections", shared, |server| {
+            closing_ends_all_connections(server.address())
         }),
         trial("refusing::what_is_too_large", shared, |server| {
             what_is_too_large(server.address())
@@ -74,6 +77,44 @@ async fn ids_that_are_used_up(to: SocketAddr) {
     }
     let length: u64 = run(to, &["XLEN", log.key()]).await;
     assert_eq!(length, 1);
+}
+
+/// Contract: what was queued when the log was closed opens no connection again, and whatever was acknowledged is there.
+async fn closing_ends_all_connections(to: SocketAddr) {
+    let front = Proxy::to(to).unwrap();
+    let cluster = cluster();
+    let log = Arc::new(node(front.address(), &cluster).await);
+    let other = node(to, &cluster).await;
+    let mut reader = Reader::cold(&other).await;
+    log.head().await.unwrap();
+    // Each group takes so long that others wait behind it.
+    front.delay(Duration::from_millis(40));
+    let appends: Vec<_> = (0..5)
+        .map(|number: u32| {
+            let log = Arc::clone(&log);
+            // More than share one script.
+            let entries: Vec<_> = (0..900).map(|at| key(format!("{number}/{at}"))).collect();
+            tokio::spawn(async move { log.append(&entries).await.map(|_| number) })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    log.close().await.unwrap();
+    let mut acknowledged = Vec::new();
+    for append in appends {
+        match append.await.unwrap() {
+            Ok(number) => acknowledged.push(number),
+            Err(e) => assert_eq!(e.kind, ErrorKind::Closed, "{e}"),
+        }
+    }
+    until("every connection is closed", || async {
+        (front.connections() == 0).then_some(())
+    })
+    .await;
+    let found = reader.read().await.unwrap();
+    for number in acknowledged {
+        let of = |text: &&String| text.starts_with(&format!("{number}/"));
+        assert_eq!(found.iter().filter(of).count(), 900);
+    }
 }
 
 /// What would hold the server up is refused before it is sent.

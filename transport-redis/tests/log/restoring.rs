@@ -9,6 +9,11 @@ use super::bed::{Reader, append, cluster, connection, node, run, shared, trial};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
+        trial(
+            "restoring::a_clock_that_was_set_back_is_no_restore",
+            shared,
+            |server| a_clock_that_was_set_back_is_no_restore(server.address()),
+        ),
         trial("restoring::one_who_was_ahead_is_told", shared, |server| {
             one_who_was_ahead_is_told(server.address())
         }),
@@ -18,6 +23,11 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("restoring::an_append_tells_the_others", shared, |server| {
             a_node_tells_the_others(server.address(), Tells::ByAppending)
         }),
+        trial(
+            "restoring::an_epoch_that_comes_back_is_told",
+            shared,
+            |server| an_epoch_that_comes_back_is_told(server.address()),
+        ),
         trial("restoring::ids_used_again_are_told", shared, |server| {
             ids_used_again_are_told(server.address())
         }),
@@ -101,6 +111,28 @@ async fn a_node_tells_the_others(to: SocketAddr, tells: Tells) {
     assert_eq!(behind.read().await, Ok(vec!["6".to_owned()]));
 }
 
+/// P1: so it is when the log was deleted and made anew after the dump, and its old epoch comes back with the dump.
+async fn an_epoch_that_comes_back_is_told(to: SocketAddr) {
+    for tells in [Tells::ByReading, Tells::ByAppending] {
+        let cluster = cluster();
+        let (writer, other) = (node(to, &cluster).await, node(to, &cluster).await);
+        append(&writer, &["1", "2"]).await;
+        let mut behind = Reader::cold(&other).await;
+        let dump = dump(to, writer.key()).await;
+        let _: u64 = run(to, &["DEL", writer.key()]).await;
+        append(&writer, &["3"]).await;
+        restore(to, writer.key(), &dump).await;
+        // It cannot tell by itself.
+        assert_eq!(behind.read().await, Ok(Vec::new()));
+        match tells {
+            Tells::ByReading => drop(writer.head().await.unwrap()),
+            Tells::ByAppending => append(&writer, &["4"]).await,
+        }
+        assert_eq!(behind.read().await, Err(GapReason::IdentityChanged));
+        behind.goes_on().await;
+    }
+}
+
 /// P1, P10: so it is when as many entries as were lost have been appended since.
 async fn ids_used_again_are_told(to: SocketAddr) {
     let cluster = cluster();
@@ -130,4 +162,29 @@ async fn a_file_that_was_appended_is_told(server: invalidation_testbed::Server) 
     assert_eq!(length, 3);
     assert_eq!(reader.read().await, Err(GapReason::IdentityChanged));
     reader.goes_on().await;
+}
+
+/// P20: a server whose clock was set back gives epochs that are above those it gave before.
+async fn a_clock_that_was_set_back_is_no_restore(to: SocketAddr) {
+    let cluster = cluster();
+    let key = format!("cache_invalidation:{{{cluster}}}:log");
+    // Of the year 2112.
+    let mark = format!(
+        "invalidation-log:1:0010{}{}",
+        "0".repeat(12),
+        "7".repeat(16)
+    );
+    let () = run(to, &["XGROUP", "CREATE", &key, &mark, "0", "MKSTREAM"]).await;
+    let (log, other) = (node(to, &cluster).await, node(to, &cluster).await);
+    for makes in [&log, &other] {
+        append(makes, &["1"]).await;
+        let (mut own, mut others) = (Reader::cold(&log).await, Reader::cold(&other).await);
+        let _: u64 = run(to, &["DEL", &key]).await;
+        append(makes, &["2"]).await;
+        for reader in [&mut own, &mut others] {
+            assert_eq!(reader.read().await, Err(GapReason::IdentityChanged));
+        }
+        own.goes_on().await;
+        assert_eq!(others.read().await, Ok(vec!["goes on".to_owned()]));
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::poll;
+use futures_util::{future::join_all, poll};
 use invalidation_core::{CacheInvalidationTransport as _, Outgoing};
 use invalidation_testbed::{Proxy, RedisSetup};
 use libtest_mimic::Trial;
@@ -29,6 +29,10 @@ pub(crate) fn trials() -> Vec<Trial> {
             a_silent_link_is_left_at_once,
         ),
         trial("a_busy_link_is_no_silent_one", a_busy_link_is_no_silent_one),
+        trial(
+            "one_question_serves_many_frames",
+            one_question_serves_many_frames,
+        ),
     ]
 }
 
@@ -152,4 +156,31 @@ async fn a_busy_link_is_no_silent_one() {
         () = publishing => {}
         () = listening => {}
     }
+}
+
+/// Frames that are under way together share the question whether the server is still the primary, and its answer.
+async fn one_question_serves_many_frames() {
+    const FRAMES: usize = 500;
+    let redis = start(RedisSetup::new()).await;
+    let node = node(&fresh_cluster(), &redis.url());
+    publish(&node, "first").await.unwrap();
+    let asked = async || {
+        let stats = command(redis.address(), "INFO commandstats").await.unwrap();
+        let stats: String = redis::from_redis_value(stats).unwrap();
+        let line = stats
+            .lines()
+            .find_map(|line| line.strip_prefix("cmdstat_hello:calls="))
+            .unwrap();
+        line.split(',').next().unwrap().parse::<usize>().unwrap()
+    };
+    let before = asked().await;
+    let frames = (0..FRAMES).map(|_| publish(&node, "one of many"));
+    for sent in join_all(frames).await {
+        sent.unwrap();
+    }
+    let asked = asked().await - before;
+    assert!(
+        (1..FRAMES / 2).contains(&asked),
+        "expected few questions for {FRAMES} frames, and got {asked}"
+    );
 }
