@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(&*of("billing-1").all, "cache_invalidation.billing-1.*");
         assert_eq!(&*of("billing").frames, "cache_invalidation.billing.frame");
         assert_eq!(of("a.b").allowed, "cache_invalidation.a%2Eb.>");
-        let names = ["a.b", "a%2Eb", "a*b", "a>b", "a b", "a\u{1}b", "ä", "a$b"];
+        let names = ["a.b", "a%2Eb", "a*b", "a>b", "a b", "ä", "a$b"];
         for (n, name) in names.iter().enumerate() {
             let subject = of(name).frames;
             assert!(subject.is_valid(), "{subject}");
