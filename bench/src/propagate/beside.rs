@@ -22,17 +22,19 @@ pub(super) trait Bare {
     async fn flood(&mut self, payload: &Bytes, frames: u64) -> anyhow::Result<()>;
 }
 
-/// `name` begins the names of the targets; `logs` are further logs to propagate with.
+/// `name` begins the names of the targets. `transport` makes one of the cluster with this name: each pair of nodes has its
+/// own, or the broker would send to the others, too.
 pub(super) async fn measure<B: Bare>(
     name: &str,
-    transport: impl Fn() -> anyhow::Result<SharedTransport>,
+    transport: impl Fn(&str) -> anyhow::Result<SharedTransport>,
     own_log: [SharedLog; 2],
     mut bare: B,
 ) -> anyhow::Result<Report> {
     let log = MemoryLog::new();
     let on_memory: [SharedLog; 2] = [Arc::new(log.connect()), Arc::new(log)];
-    let mut on_memory = Path::start(on_memory, [transport()?, transport()?]).await?;
-    let mut on_broker = Path::start(own_log, [transport()?, transport()?]).await?;
+    let mut on_memory =
+        Path::start(on_memory, [transport("memory")?, transport("memory")?]).await?;
+    let mut on_broker = Path::start(own_log, [transport("broker")?, transport("broker")?]).await?;
     let payload = frame()?;
     let (mut memory, mut broker, mut alone) =
         (Rounds::default(), Rounds::default(), Rounds::default());
@@ -67,7 +69,7 @@ pub(super) async fn measure<B: Bare>(
         report.target(target, ratio(ours, bare), Bound::AtMost(most));
     }
 
-    let mut ours = keys_per_second(transport()?, transport()?, IN_FLIGHT).await?;
+    let mut ours = keys_per_second(transport("flood")?, transport("flood")?, IN_FLIGHT).await?;
     let mut limit = Vec::new();
     let payload = frame_of(NodeId::random(), 1, FRAMES - 1);
     for round in 0..=ROUNDS {

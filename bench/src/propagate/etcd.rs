@@ -29,8 +29,8 @@ pub(super) async fn measure() -> anyhow::Result<Report> {
         anyhow::Ok(Arc::new(log) as SharedLog)
     };
     let logs = [log().await?, log().await?];
-    let transport = || {
-        let transport = EtcdTransport::builder(CLUSTER).url(&url).build()?;
+    let transport = |cluster: &str| {
+        let transport = EtcdTransport::builder(cluster).url(&url).build()?;
         Ok(Arc::new(transport) as SharedTransport)
     };
     let bare = Box::pin(BareEtcd::start(&server.address().to_string())).await?;

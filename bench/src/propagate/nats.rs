@@ -26,8 +26,8 @@ pub(super) async fn measure() -> anyhow::Result<Report> {
     let url = server.url();
     let log = async || anyhow::Ok(Arc::new(NatsLog::connect(&url, CLUSTER).await?) as SharedLog);
     let logs = [log().await?, log().await?];
-    let transport = || {
-        let transport = NatsTransport::builder(CLUSTER).url(&url).build()?;
+    let transport = |cluster: &str| {
+        let transport = NatsTransport::builder(cluster).url(&url).build()?;
         Ok(Arc::new(transport) as SharedTransport)
     };
     beside::measure("nats", transport, logs, BareNats::start(&url).await?).await

@@ -10,7 +10,7 @@ use cache_invalidation::{
 use sqlx::{PgConnection, postgres::PgListener};
 
 use super::{Bound, OPS, PACE, Path, ROUNDS, Report, Rounds, frame, ratio};
-use crate::{database::Database, setup::CLUSTER};
+use crate::database::Database;
 
 const CHANNEL: &str = "bare";
 
@@ -18,13 +18,13 @@ pub(super) async fn measure() -> anyhow::Result<Report> {
     let database = Database::start().await?;
     let log = MemoryLog::new();
     let on_memory: [SharedLog; 2] = [Arc::new(log.connect()), Arc::new(log)];
-    let mut on_memory = Path::start(on_memory, transports(&database)?).await?;
+    let mut on_memory = Path::start(on_memory, transports(&database, "memory")?).await?;
     let logs = [
         PgLog::connect(&database.url()).await?,
         PgLog::connect(&database.url()).await?,
     ];
     let on_postgres = logs.map(|log| Arc::new(log) as SharedLog);
-    let mut on_postgres = Path::start(on_postgres, transports(&database)?).await?;
+    let mut on_postgres = Path::start(on_postgres, transports(&database, "postgres")?).await?;
     let mut bare = Bare::start(&database).await?;
     let (mut memory, mut postgres, mut notify) =
         (Rounds::default(), Rounds::default(), Rounds::default());
@@ -57,8 +57,9 @@ pub(super) async fn measure() -> anyhow::Result<Report> {
     Ok(report)
 }
 
-fn transports(database: &Database) -> anyhow::Result<[SharedTransport; 2]> {
-    let one = || PgTransport::builder(CLUSTER).url(&database.url()).build();
+/// Two of a cluster of their own: the server would send to others of the same name, too.
+fn transports(database: &Database, cluster: &str) -> anyhow::Result<[SharedTransport; 2]> {
+    let one = || PgTransport::builder(cluster).url(&database.url()).build();
     Ok([Arc::new(one()?), Arc::new(one()?)])
 }
 

@@ -20,8 +20,6 @@ use super::{
     Report,
     beside::{self, Bare, IN_FLIGHT},
 };
-use crate::setup::CLUSTER;
-
 const CHANNEL: &str = "bare";
 
 pub(super) async fn measure() -> anyhow::Result<Report> {
@@ -29,8 +27,8 @@ pub(super) async fn measure() -> anyhow::Result<Report> {
     let url = server.url();
     let log = async || anyhow::Ok(Arc::new(RedisLog::connect(&url).await?) as SharedLog);
     let logs = [log().await?, log().await?];
-    let transport = || {
-        let transport = RedisTransport::builder(CLUSTER).url(&url).build()?;
+    let transport = |cluster: &str| {
+        let transport = RedisTransport::builder(cluster).url(&url).build()?;
         Ok(Arc::new(transport) as SharedTransport)
     };
     beside::measure("redis", transport, logs, BareRedis::start(&url).await?).await
