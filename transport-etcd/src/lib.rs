@@ -15,7 +15,7 @@
 //! etcdctl user add billing && etcdctl user grant-role billing billing-cache
 //! ```
 //!
-//! **Switch auto-compaction on**, `--auto-compaction-mode revision --auto-compaction-retention 10000` or some minutes: what is
+//! **Switch auto-compaction on**, `--auto-compaction-mode periodic --auto-compaction-retention 1m`: what is
 //! overwritten stays in the store's history until it is compacted, and a store that reaches its quota
 //! (`--quota-backend-bytes`, 2 GiB by default) refuses to write. Both ends say so then, as
 //! [`ReadOnly`](invalidation_core::ErrorKind::ReadOnly).

@@ -24,6 +24,10 @@ pub(super) fn parse(top: &Table<'_>, log: &Table<'_>) -> (NodeSettings, NodeCloc
         &mut settings.append_timeout,
         log.positive_duration("append_timeout"),
     );
+    set(
+        &mut settings.commit_settles_within,
+        log.positive_duration("commit_settles_within"),
+    );
     set(&mut settings.retention, log.positive_duration("retention"));
     set(&mut settings.page_entries, log.count("page_entries"));
     set(&mut settings.backlog_pages, log.count("backlog_pages"));

@@ -37,6 +37,7 @@ pub(super) const LOG: Section = Section {
         "poll_interval",
         "read_timeout",
         "append_timeout",
+        "commit_settles_within",
         "retention",
         "start_in_bypass",
         "page_entries",

@@ -111,7 +111,8 @@ const OLD_PRIMARY: &str = "A primary that was replaced and that nobody fenced go
 
 const TWO_STEPS: &str = "A write in another database takes two steps (`Changes::in_two_steps`): its keys are held on this node, the \
     write commits, and then the entry is appended, in the background for as long as the log is away. A process that dies between the \
-    two leaves the other nodes with the old value until its TTL.";
+    two, and a commit of unknown outcome that takes effect later than `commit_settles_within`, leave the other nodes with the old \
+    value until its TTL.";
 
 const MEMORY: Words = Words {
     log: "memory",

@@ -199,9 +199,7 @@ impl Changes {
     /// # Errors
     /// When the node was shut down.
     pub fn in_two_steps(self) -> Result<TwoStep, Error> {
-        self.shared.check_open("in_two_steps")?;
-        let pending = Pending::open(self.shared.clone(), self.entries());
-        Ok(TwoStep::open(pending, self.want_ack))
+        TwoStep::open(self.shared.clone(), self.entries(), self.want_ack)
     }
 
     fn entries(&self) -> Vec<Entry> {

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     frame::Standing,
     observe,
-    words::{Entry, Invalidation, Position, Scope},
+    words::{Entry, Position},
 };
 
 /// Invalidations that stand in a transaction which is not committed yet (`P2`).
@@ -44,10 +44,6 @@ impl Pending {
         &self.entries
     }
 
-    pub(super) const fn shared(&self) -> &Arc<Shared> {
-        &self.shared
-    }
-
     /// The entries were appended by themselves, as the second of two steps: applies here, and publishes.
     pub(super) fn logged(mut self, positions: Vec<Position>, want_ack: bool) -> Receipt {
         let standing = match &self.shared.log {
@@ -58,31 +54,16 @@ impl Pending {
         self.settle(&standing, want_ack)
     }
 
-    /// Names whole caches in the place of what the log does not take (`P11`); `false` when it does already.
-    pub(super) fn widen(&mut self) -> bool {
-        let mut wider: Vec<Invalidation> = Vec::new();
-        for entry in &self.entries {
-            let invalidation = match &entry.invalidation {
-                Invalidation::Everything => Invalidation::Everything,
-                Invalidation::Cache { cache, .. } => Invalidation::Cache {
-                    cache: cache.clone(),
-                    scope: Scope::All,
-                },
-            };
-            if !wider.contains(&invalidation) {
-                wider.push(invalidation);
-            }
-        }
-        let narrow = self.entries.iter().any(|entry| {
-            let Invalidation::Cache { scope, .. } = &entry.invalidation else {
-                return false;
-            };
-            *scope != Scope::All
-        });
-        if narrow {
-            self.entries = wider.into_iter().map(Entry::new).collect();
-        }
-        narrow
+    /// Committed, and not in the log yet: applied here and published as a claim, and no longer quarantined, since a load
+    /// that begins now reads what was committed.
+    pub(super) fn claim(mut self) {
+        drop(self.settle(&Standing::Claimed, false));
+    }
+
+    /// What it covers was applied by other means.
+    pub(super) fn release(mut self) {
+        self.open = false;
+        self.quarantine.release();
     }
 
     pub(super) fn appended(&mut self, positions: Vec<Position>) {

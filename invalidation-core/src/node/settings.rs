@@ -15,6 +15,9 @@ pub struct NodeSettings {
     pub read_timeout: Duration,
     /// How long an append may take before its outcome counts as unknown. Default 5 s.
     pub append_timeout: Duration,
+    /// How long the server of the business data may take to finish a commit whose outcome a writer does not know, when its
+    /// invalidation is logged in [two steps](crate::TwoStep): it is logged again so much later. Default 30 s.
+    pub commit_settles_within: Duration,
     /// How long the first contact with log and transports may take, and each later attempt to subscribe.
     /// Default 10 s.
     pub start_timeout: Duration,
@@ -40,6 +43,7 @@ impl Default for NodeSettings {
             poll_interval: Duration::from_millis(500),
             read_timeout: Duration::from_millis(400),
             append_timeout: Duration::from_secs(5),
+            commit_settles_within: Duration::from_secs(30),
             start_timeout: Duration::from_secs(10),
             publish_timeout: Duration::from_secs(2),
             retention: Duration::from_secs(3_600),

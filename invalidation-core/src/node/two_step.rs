@@ -3,23 +3,38 @@
 use std::{fmt, future::Future, sync::Arc};
 
 use thiserror::Error as ThisError;
+use tokio::time::Instant;
 
-use super::{pending::Pending, poller::timed, receipt::Receipt, shared::Shared};
-use crate::{error::Error, frame::Standing};
+use super::{pending::Pending, poller::timed, receipt::Receipt, shared::Shared, unlogged::Write};
+use crate::{
+    error::{Error, ErrorKind},
+    frame::Standing,
+    words::Entry,
+};
 
 /// Invalidations of a write that another database commits: they are logged as a second step, after the commit.
 ///
 /// # What it promises
-/// While it is open, this node fills no entry that it covers. Whatever becomes of the commit, of the caller and of the
-/// log, the invalidations are logged by this process in the end: dropped, cancelled, with the commit's outcome unknown
-/// or the log away, they are applied here, published as *claimed*, and appended in the background until the log has
-/// taken them. Until then this node goes on to fill nothing that they cover.
+/// While it is open, this node fills no entry that it covers. Whatever becomes of the caller and of the log, the
+/// invalidations are logged by this process in the end: when the log is away, or the caller is cancelled, they are applied
+/// here, published as *claimed*, and appended in the background until the log has taken them.
+///
+/// Dropped, or with a commit that failed or was cancelled, the outcome is unknown, and the server may still commit. They
+/// are then logged at once, and once more after
+/// [`commit_settles_within`](crate::NodeSettings::commit_settles_within); until that this node fills nothing that they cover.
+///
+/// A node that is [shut down](crate::Node::shutdown) waits, up to its deadline, for the steps that are open and for what is
+/// not logged yet.
 ///
 /// # What it does not
-/// A process that dies between the commit and the append takes the invalidation with it: other nodes are then bounded by
-/// their TTL alone. Only a log that [joins the transaction](super::Changes::log_in) has `P2`, and with it `P1` and
-/// `P3` for that moment; see [`LogCapabilities::transactional`](crate::LogCapabilities::transactional). The
-/// staleness that `max_staleness` bounds is counted from the append, not from the commit.
+/// - A process that dies between the commit and the append, or whose last [`Node`](crate::Node) is dropped there, takes the
+///   invalidation with it: other nodes are then bounded by their TTL alone. So they are where a commit of unknown outcome
+///   takes effect later than `commit_settles_within`.
+/// - Only a log that [joins the transaction](super::Changes::log_in) has `P2`; see
+///   [`LogCapabilities::transactional`](crate::LogCapabilities::transactional). The staleness that `max_staleness` bounds is
+///   counted from the append, not from the commit.
+/// - At most 4,096 writes wait for the log, and as many again on their way to it; where there are more, everything is
+///   invalidated in the place of those that do not fit.
 #[must_use = "commit the transaction through `commit`, or call `committed` after it"]
 pub struct TwoStep {
     step: Step,
@@ -35,18 +50,34 @@ pub enum TwoStepError<E> {
     #[error("the transaction was not committed")]
     Commit(#[source] E),
     /// The write is committed, and its invalidation is not in the log yet. It was applied here and given to the transports,
-    /// and is appended in the background until the log takes it. Nothing is to be done again.
-    #[error("committed; its invalidation will be logged when the log can be written again")]
+    /// and is appended in the background for as long as this node runs. Nothing is to be done again, unless the node was
+    /// shut down ([`ErrorKind::Closed`](crate::ErrorKind::Closed)).
+    #[error("committed; its invalidation is not in the log yet")]
     Log(#[source] Error),
 }
 
 impl TwoStep {
-    /// Opens the quarantine.
-    pub(super) fn open(pending: Pending, want_ack: bool) -> Self {
-        Self {
-            step: Step(Some(pending)),
-            want_ack,
+    /// Opens the quarantine of these entries.
+    ///
+    /// # Errors
+    /// When the node has ended.
+    pub(super) fn open(
+        shared: Arc<Shared>,
+        entries: Vec<Entry>,
+        want_ack: bool,
+    ) -> Result<Self, Error> {
+        // Counted before the look: a node that ends sees the one, or this the other.
+        shared.unlogged.opened();
+        if let Err(error) = shared.check_open("in_two_steps") {
+            shared.unlogged.ended();
+            return Err(error);
         }
+        let step = Step {
+            pending: Some(Pending::open(shared.clone(), entries)),
+            shared,
+            is_committed: false,
+        };
+        Ok(Self { step, want_ack })
     }
 
     /// Awaits the driver's commit, then appends to the log, applies here, and publishes. Takes any lazy commit future, such
@@ -73,59 +104,97 @@ impl TwoStep {
     /// As [`TwoStepError::Log`].
     pub async fn committed(self) -> Result<Receipt, Error> {
         let Self { mut step, want_ack } = self;
-        let (shared, entries) = step.parts();
-        shared.check_open("committed")?;
-        let positions = match &shared.log {
-            None => Vec::new(),
-            Some(log) => {
-                let limit = shared.settings.append_timeout;
-                timed(limit, "append", log.append(&entries)).await?
-            }
+        step.is_committed = true;
+        let shared = step.shared.clone();
+        let Some(log) = &shared.log else {
+            return Ok(step.take().logged(Vec::new(), want_ack));
         };
+        // Who waits for the same thing already need not be joined by every writer (`P16`).
+        if shared.unlogged.is_failing() {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                "node",
+                "committed",
+                "the log takes nothing at the moment: see the error that the node logs",
+            ));
+        }
+        let entries = step.pending().entries().to_vec();
+        let limit = shared.settings.append_timeout;
+        let positions = timed(limit, "append", log.append(&entries)).await?;
         Ok(step.take().logged(positions, want_ack))
     }
 
     /// The transaction was rolled back for certain: nothing is logged and nothing is published.
     pub fn rolled_back(self) {
-        let Self { mut step, .. } = self;
-        step.take().rolled_back();
+        self.step.take().rolled_back();
     }
 }
 
 /// What is to be logged whatever happens. Dropping it with something in it leaves that to the background.
-struct Step(Option<Pending>);
+struct Step {
+    shared: Arc<Shared>,
+    pending: Option<Pending>,
+    is_committed: bool,
+}
 
 impl Step {
     const OPEN: &str = "only `take` empties it, and takes the step along";
 
-    fn parts(&self) -> (Arc<Shared>, Vec<crate::Entry>) {
-        let pending = self.0.as_ref().expect(Self::OPEN);
-        (pending.shared().clone(), pending.entries().to_vec())
+    fn pending(&self) -> &Pending {
+        self.pending.as_ref().expect(Self::OPEN)
     }
 
-    fn take(&mut self) -> Pending {
-        self.0.take().expect(Self::OPEN)
+    fn take(mut self) -> Pending {
+        self.pending.take().expect(Self::OPEN)
+    }
+
+    /// Leaves it to the background.
+    fn leave(&self, pending: Pending) {
+        let (unlogged, now) = (&self.shared.unlogged, Instant::now());
+        if !self.shared.has_log() {
+            // The fast path is all there is.
+            return pending.claim();
+        }
+        let entries = pending.entries().to_vec();
+        if self.is_committed {
+            pending.claim();
+            return unlogged.push(Write {
+                entries,
+                held: None,
+                due: now,
+            });
+        }
+        let claimed = Standing::Claimed;
+        drop(self.shared.spread(&entries, Vec::new(), &claimed, false));
+        // Other entries, since the same ones would be known as applied.
+        let again = entries.iter().map(|entry| entry.invalidation.clone());
+        let again = again.map(Entry::new).collect();
+        unlogged.push(Write {
+            entries,
+            held: None,
+            due: now,
+        });
+        unlogged.push(Write {
+            entries: again,
+            held: Some(pending),
+            due: now + self.shared.settings.commit_settles_within,
+        });
     }
 }
 
 impl Drop for Step {
     fn drop(&mut self) {
-        if let Some(pending) = self.0.take() {
-            let shared = pending.shared().clone();
-            // Without a log, what the drop of a `Pending` does is all there is to do.
-            if shared.has_log() {
-                let claimed = Standing::Claimed;
-                drop(shared.spread(pending.entries(), Vec::new(), &claimed, false));
-                shared.unlogged.push(pending);
-            }
+        if let Some(pending) = self.pending.take() {
+            self.leave(pending);
         }
+        self.shared.unlogged.ended();
     }
 }
 
 impl fmt::Debug for TwoStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TwoStep")
-            .field("pending", &self.step.0)
+            .field("pending", &self.step.pending)
             .finish_non_exhaustive()
     }
 }

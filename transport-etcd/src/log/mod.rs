@@ -112,8 +112,10 @@ use crate::{
 /// - Authentication, with a role for this prefix, and `--auth-token jwt`, or know this: a simple token of before a restore is
 ///   waited for by the restored member, so that the first call of each handle ends with its timeout.
 /// - A full store ([`ReadOnly`](invalidation_core::ErrorKind::ReadOnly)) is still read.
-/// - A restore by `etcdctl snapshot restore`, of a copied disk, or of keys and values alone is told to every reader. Nodes need
-///   not be stopped for it.
+/// - A restore by `etcdctl snapshot restore`, or of keys and values alone, is told to every reader. One of a copied disk, or
+///   of several members that lost their last writes, is told to those who had read what is gone; **a node whose last read was
+///   before the copy is not told**, and misses what was appended between the copy and the restore: restart the nodes after
+///   it, or delete the keys of the log's prefix, which makes it anew.
 #[derive(Debug)]
 pub struct EtcdLog {
     shared: Arc<Shared>,

@@ -80,7 +80,7 @@ use crate::{
 /// | each entry is read, or a gap is told (`P1`, `P10`, `P13`) | yes, as above |
 /// | an entry shares the fate of a transaction (`P2`) | not of another database's; in the same Redis with [`RedisWrite`] |
 /// | bounded staleness (`P3`, `P4`) | as long as there is one primary |
-/// | what was acknowledged is kept | no: Redis acknowledges before its replicas have it, and by default before its disk has it. What is lost is told |
+/// | what was acknowledged is kept | no: Redis acknowledges before its replicas have it, and by default before its disk has it. What is lost is told, but for what a primary took that had been replaced already |
 /// | ages by one clock (`P17`) | yes: the server's. What was stamped before a start or a promotion counts as of the next entry |
 ///
 /// A primary that is cut off from its Sentinels or its cluster serves reads until it notices, and a node that is cut off

@@ -2,7 +2,7 @@
 
 use invalidation_core::{Error, ErrorKind};
 
-use super::place::{Address, HOW, Place};
+use super::place::{Arrangement, HOW, Place};
 use crate::error::error;
 
 /// How well the link that a URL leads to is protected, by its scheme.
@@ -11,7 +11,7 @@ use crate::error::error;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Protection {
-    /// It stays on this host: each address of the URL is a loopback address.
+    /// It stays on this host: a loopback address, of one server. Sentinels and clusters lead on to others.
     Local,
     /// Encrypted, and the certificate is that of the host, unless the builder was told `insecure_tls`.
     Verified,
@@ -35,7 +35,9 @@ impl Protection {
                 format!("the URL cannot be used: {HOW}"),
             )
         })?;
-        Ok(if place.arrangement.named().iter().all(Address::is_local) {
+        // Sentinels and clusters name further servers, on whatever host.
+        let stays = matches!(&place.arrangement, Arrangement::Alone(address) if address.is_local());
+        Ok(if stays {
             Self::Local
         } else if place.tls {
             Self::Verified
@@ -63,7 +65,14 @@ mod tests {
             ("rediss://db", Protection::Verified),
             ("rediss-cluster://db", Protection::Verified),
             ("redis://127.0.0.2/1", Protection::Local),
-            ("redis-cluster://localhost,[::1]", Protection::Local),
+            (
+                "redis-cluster://localhost,[::1]",
+                Protection::Weak("plain text"),
+            ),
+            (
+                "redis-sentinel://127.0.0.1/x",
+                Protection::Weak("plain text"),
+            ),
         ] {
             assert_eq!(Protection::of(url).unwrap(), expected, "{url}");
         }

@@ -29,6 +29,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("deleting::foreign_ids_are_told", shared, |server| {
             foreign_ids_are_told(server.address())
         }),
+        trial("deleting::the_last_id_stops_nobody", shared, |server| {
+            the_last_id_stops_nobody(server.address())
+        }),
         trial("deleting::too_many_entries_are_told", shared, |server| {
             too_many_entries_are_told(server.address())
         }),
@@ -142,6 +145,24 @@ async fn foreign_ids_are_told(to: SocketAddr) {
         log.append(&[key("2"), key("3")]).await.unwrap();
         assert_eq!(cold.read().await, Ok(vec!["2".to_owned(), "3".to_owned()]));
     }
+}
+
+/// P12: a row with the last id that there can be is told to whoever was behind it, and stops no reader, nor one that begins
+/// there; deleting the stream makes the log anew.
+async fn the_last_id_stops_nobody(to: SocketAddr) {
+    let log = node(to, &cluster()).await;
+    append(&log, &["1"]).await;
+    let mut reader = Reader::cold(&log).await;
+    let last = format!("{0}-{0}", u64::MAX);
+    let _: String = run(to, &["XADD", log.key(), &last, "cache", "users"]).await;
+    assert_eq!(reader.read().await, Err(GapReason::EntriesLost));
+    assert_eq!(reader.read().await, Ok(Vec::new()));
+    let mut cold = Reader::cold(&log).await;
+    assert_eq!(cold.read().await, Ok(Vec::new()));
+    let _: u64 = run(to, &["DEL", log.key()]).await;
+    assert!(cold.read().await.is_err(), "a log made anew is told");
+    append(&log, &["2"]).await;
+    assert_eq!(cold.read().await, Ok(vec!["2".to_owned()]));
 }
 
 /// P13: what exceeds `max_entries` is told to whoever had not read it.

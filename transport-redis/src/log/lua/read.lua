@@ -15,9 +15,11 @@ if after == '' then return head end
 head[10] = nonce_at(key, after)
 local rows, bytes, most, room, step = {}, 0, tonumber(ARGV[2]), tonumber(ARGV[3]), 1
 local more, count, cut
+local last_of_all = '18446744073709551615-18446744073709551615'
 repeat
   count = math.min(step, most - #rows)
-  more = redis.call('XRANGE', key, '(' .. after, '+', 'COUNT', count)
+  -- Nothing is behind the last id there can be, and the server takes the question for a mistake.
+  more = after == last_of_all and {} or redis.call('XRANGE', key, '(' .. after, '+', 'COUNT', count)
   for _, row in ipairs(more) do
     rows[#rows + 1] = row
     after = row[1]
