@@ -76,10 +76,11 @@ fn a_link_is_verified_or_called_insecure() {
     for (address, more, expected) in [
         ("rediss://db", "", None),
         ("redis://localhost/2", "", None),
+        ("redis://[::1]:2", "insecure_tls = true", None),
         (
             "redis-cluster://127.0.0.1:1,[::1]:2",
             "insecure_tls = true",
-            None,
+            Some(Unverified::PlainText),
         ),
         (
             "redis://db",
@@ -104,6 +105,9 @@ fn a_link_is_verified_or_called_insecure() {
         ("redis://db", ""),
         ("redis://db", "insecure_tls = false"),
         ("redis-sentinel://localhost,db/main", ""),
+        // Others lead on from there.
+        ("redis-sentinel://localhost/main", ""),
+        ("redis-cluster://127.0.0.1:1", ""),
     ] {
         refused(
             &with(address, more),
