@@ -80,17 +80,6 @@ pub(crate) enum Arrangement {
     Cluster(Vec<Address>),
 }
 
-impl Arrangement {
-    /// Those that the URL names.
-    pub(crate) fn named(&self) -> &[Address] {
-        match self {
-            Self::Alone(address) => std::slice::from_ref(address),
-            Self::Sentinel { sentinels, .. } => sentinels,
-            Self::Cluster(nodes) => nodes,
-        }
-    }
-}
-
 /// What a URL says.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Place {
