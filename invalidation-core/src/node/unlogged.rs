@@ -287,7 +287,9 @@ impl Task for Logger {
         while self.wait().await {
             let attempted = self.attempt().await;
             let failing = &self.arrivals.state.failing;
-            failing.store(attempted.is_err(), Ordering::Relaxed);
+            // What is refused for itself says nothing of the others.
+            let is_away = |error: &Error| !was_refused(error);
+            failing.store(attempted.as_ref().is_err_and(is_away), Ordering::Relaxed);
             match attempted {
                 Ok(()) => failures = pauses(LONGEST_PAUSE),
                 Err(error) => {
