@@ -1,6 +1,7 @@
 //! Where the tests run as root, an ordinary user can start the servers, too; elsewhere all other trials show it.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 use invalidation_testbed::{Backend, Offer, Required};
 use libtest_mimic::{Completion, Failed, Trial};
@@ -30,10 +31,17 @@ fn starts(backend: Backend) -> Result<Completion, Failed> {
             "the tests run as an ordinary user already",
         ));
     }
-    // A copy, as the build's folder may be closed to others.
+    // A copy, as the build's folder may be closed to others. Another process makes it: a child that another trial starts
+    // meanwhile would hold a file that this one is writing, and a file that is open for writing cannot be run (ETXTBSY).
     let folder = tempfile::tempdir()?;
     let copy = folder.path().join("servers");
-    std::fs::copy(std::env::current_exe()?, &copy)?;
+    let copied = Command::new("cp")
+        .arg(std::env::current_exe()?)
+        .arg(&copy)
+        .status()?;
+    if !copied.success() {
+        return Err(format!("cp could not copy the test: {copied}").into());
+    }
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
     let holder = Holder::start(copy.as_os_str(), backend.name(), "running", Some(NOBODY))?;
     let held = holder.folder.clone();
