@@ -72,6 +72,8 @@ pub(crate) async fn hanging_transport_slows_nobody(
             waits.end("a write");
             let read = stage.read(0, Eventual, "1").await;
             assert_eq!(read, version, "the node's own write");
+            // Nobody waits for a frame that was not begun.
+            stage.places[0].wire.has_begun(waits.published).await;
             stage.write_elsewhere("2", version).await;
             let read = stage.read(0, Freshness::Strict, "2").await;
             assert_eq!(read, version, "a strict read");

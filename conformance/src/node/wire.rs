@@ -54,6 +54,8 @@ struct State {
     published: u64,
     /// The newest one that the node did not wait for.
     given_up: u64,
+    /// How many have neither ended nor been given up.
+    under_way: u64,
     /// What each of them carried, since the suite asked.
     carried: Option<Vec<Vec<Invalidation>>>,
 }
@@ -67,8 +69,9 @@ struct Publishing<'a> {
 
 impl Drop for Publishing<'_> {
     fn drop(&mut self) {
+        let mut state = self.state.lock();
+        state.under_way -= 1;
         if !self.has_ended {
-            let mut state = self.state.lock();
             state.given_up = state.given_up.max(self.number);
         }
     }
@@ -97,6 +100,14 @@ impl Wire {
     /// The number of the newest one that the node did not wait for.
     pub(crate) fn given_up(&self) -> u64 {
         self.state.lock().given_up
+    }
+
+    /// Waits until a frame is under way, or one was given up that is newer than the `published`-th.
+    pub(crate) async fn has_begun(&self, published: u64) {
+        eventually!("the node publishes what was written", {
+            let state = self.state.lock();
+            (state.under_way > 0 || state.given_up > published).then_some(())
+        });
     }
 
     /// What each frame carried that was published since this was called first.
@@ -191,6 +202,7 @@ impl Wire {
     fn begin(&self, frame: &Outgoing) -> Publishing<'_> {
         let mut state = self.state.lock();
         state.published += 1;
+        state.under_way += 1;
         if let Some(all) = &mut state.carried {
             let message = decode(&frame.bytes).map(|envelope| envelope.message);
             if let Ok(Message::Invalidations(carried)) = message {
