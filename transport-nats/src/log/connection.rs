@@ -10,7 +10,7 @@ use std::{
 };
 
 use async_nats::{
-    Request,
+    HeaderMap, Request,
     client::{RequestError, RequestErrorKind},
 };
 use bytes::Bytes;
@@ -149,8 +149,30 @@ impl Session {
         subject: &str,
         payload: Bytes,
     ) -> Result<Bytes, Error> {
+        let request = Request::new().payload(payload);
+        self.send(operation, subject, request).await
+    }
+
+    /// The same, with headers.
+    pub(super) async fn request_with(
+        &self,
+        operation: &'static str,
+        subject: &str,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> Result<Bytes, Error> {
+        let request = Request::new().headers(headers).payload(payload);
+        self.send(operation, subject, request).await
+    }
+
+    async fn send(
+        &self,
+        operation: &'static str,
+        subject: &str,
+        request: Request,
+    ) -> Result<Bytes, Error> {
         let seen = self.errors.borrow().count();
-        let request = Request::new().payload(payload).timeout(None);
+        let request = request.timeout(None);
         let client = self.link.client();
         let answer = tokio::select! {
             biased;

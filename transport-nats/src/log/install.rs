@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use invalidation_core::{Error, ErrorKind, Retry};
 
-use super::{Shared, api::Info, connection::Session, place::Place, stream::Config};
+use super::{Shared, api::Info, connection::Session, opening, place::Place, stream::Config};
 use crate::error::error;
 
 /// Makes the stream unless it is there, and looks whether it can be trusted. Many may do so at once: the server makes it
@@ -38,6 +38,7 @@ pub(super) async fn install(
             api.place.stream
         );
     }
+    let found = opening::opened(shared, session, operation, found).await?;
     shared.is_installed.store(true, Ordering::Release);
     Ok(found)
 }

@@ -9,6 +9,7 @@ mod cursor;
 mod failure;
 mod install;
 mod moment;
+mod opening;
 mod passed;
 mod place;
 mod purge;
@@ -63,6 +64,9 @@ use crate::{
 /// entries is one message too, and concurrent callers share one publish and one acknowledgement. An entry's place is the
 /// message's sequence and its number within it; a cursor lies behind a message, or within one.
 ///
+/// A stream begins with a message that holds no entry, written by whoever installs it, or takes a cursor from it when it has
+/// been emptied: so each cursor lies behind a message. Who may not publish does without.
+///
 /// # How nothing is missed
 /// The server accepts any start sequence, and skips what is gone without a word. So each message is asked for by its own
 /// sequence, up to the last one that the stream's leader told after the read began, and a sequence at which there is none is a
@@ -75,7 +79,8 @@ use crate::{
 /// crash, keeps it, and uses its sequence numbers again: then another message stands at the cursor's sequence, or none
 /// ([`WitnessLost`](invalidation_core::GapReason::WitnessLost)). What no log can tell is a restore to a state at or after the
 /// cursor, that is one which took back only what this reader had not read yet. A cursor right below the first sequence, whose
-/// message was purged or forgotten, is believed by its numbers.
+/// message was purged or forgotten, is believed by its numbers, and so is one of an empty stream to which its user may not
+/// publish.
 ///
 /// (An edit of the stream gives it a new time of creation with the server's next start, as of 2.9: nodes then flush once.)
 ///
@@ -270,7 +275,7 @@ impl InvalidationLog for NatsLog {
         shared
             .reading(OPERATION, async |session| {
                 let info = shared.info(session, OPERATION).await?;
-                let mark = read::head(shared, session, OPERATION, &info).await?;
+                let mark = read::head(shared, session, OPERATION, info).await?;
                 Ok(mark.to_cursor())
             })
             .await

@@ -11,6 +11,7 @@
 #[path = "../jetstream/mod.rs"]
 mod jetstream;
 
+mod beginning;
 mod limits;
 mod making;
 mod past;
@@ -25,6 +26,7 @@ use libtest_mimic::Arguments;
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let trials = [
+        beginning::trials(),
         limits::trials(),
         making::trials(),
         past::trials(),
