@@ -38,6 +38,13 @@ pub(super) async fn install(
             api.place.stream
         );
     }
+    if let Some(mode) = found.config.acknowledges_early() {
+        tracing::warn!(
+            "the log's stream {} has the persist_mode {mode}: a server that is killed may take back what it has acknowledged, \
+             of which who had not read it is not told; make the stream anew without that mode",
+            api.place.stream
+        );
+    }
     let found = opening::opened(shared, session, operation, found).await?;
     shared.is_installed.store(true, Ordering::Release);
     Ok(found)

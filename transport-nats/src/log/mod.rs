@@ -88,7 +88,7 @@ use crate::{
 /// | | one replica | several |
 /// | --- | --- | --- |
 /// | reads | [`SinglePrimary`](ReadConsistency::SinglePrimary): the one copy is read, and answers for itself | [`MayBeStale`](ReadConsistency::MayBeStale): a leader that is cut off from the others goes on answering until it notices, after some ten seconds, and no read can tell. So this log cannot back `max_staleness` |
-/// | a process is killed | nothing acknowledged is lost | nothing |
+/// | a process is killed | nothing acknowledged is lost; but with `persist_mode: async` (2.12), or storage in memory, as when a machine crashes | nothing; in memory, as long as it is a minority |
 /// | a machine crashes | what was acknowledged since the last sync, two minutes by default, **may be lost**. Who had read it is told; who had not cannot be | nothing, as long as it is a minority |
 /// | all machines lose power | as above | as above |
 /// | `keeps_acknowledged` | no; with file storage and [`syncs_always`](NatsLogBuilder::syncs_always) yes | the same |
@@ -238,18 +238,14 @@ impl Shared {
 #[async_trait]
 impl InvalidationLog for NatsLog {
     fn capabilities(&self) -> LogCapabilities {
-        let Settings {
-            wanted,
-            syncs_always,
-            ..
-        } = &self.shared.settings;
+        let wanted = &self.shared.settings.wanted;
         let mut capabilities = LogCapabilities::new(BACKEND);
         capabilities.transactional = false;
         capabilities.reads = match wanted.replicas {
             1 => ReadConsistency::SinglePrimary,
             _ => ReadConsistency::MayBeStale,
         };
-        capabilities.keeps_acknowledged = *syncs_always && wanted.storage == Storage::File;
+        capabilities.keeps_acknowledged = wanted.syncs_always && wanted.storage == Storage::File;
         capabilities.shared_across_hosts = true;
         capabilities
     }
