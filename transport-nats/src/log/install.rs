@@ -31,7 +31,7 @@ pub(super) async fn install(
             }
         }
     };
-    shared.look(&found, operation)?;
+    shared.look(session, &found, operation)?;
     for difference in found.config.differences(&settings.wanted) {
         tracing::warn!(
             "the log's stream differs from its configuration: {difference}; run `nats stream edit {}`, or configure the same",

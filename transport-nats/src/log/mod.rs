@@ -7,6 +7,7 @@ mod builder;
 mod connection;
 mod cursor;
 mod failure;
+mod fleet;
 mod install;
 mod moment;
 mod opening;
@@ -41,6 +42,7 @@ use self::{
     builder::Settings,
     connection::{Connection, Session, closed},
     cursor::Identity,
+    fleet::Apart,
     passed::Passed,
     place::Place,
 };
@@ -81,6 +83,13 @@ use crate::{
 /// cursor, that is one which took back only what this reader had not read yet. A cursor right below the first sequence, whose
 /// message was purged or forgotten, is believed by its numbers, and so is one of an empty stream to which its user may not
 /// publish.
+///
+/// Servers that are not one cluster have a stream each. Nodes that write to one, while others read from the other, would not hear
+/// of each other; so each server of the URL is asked for the stream when the log is installed and at every purge, and each new
+/// connection for writing is compared with the one for reading. While two of them differ, reads and appends fail
+/// ([`ErrorKind::Unavailable`](invalidation_core::ErrorKind::Unavailable), and
+/// [`Retry::Permanent`](invalidation_core::Retry::Permanent)). A server that could not be asked is found apart at the next purge;
+/// one that the URL of a node does not name, never.
 ///
 /// (An edit of the stream gives it a new time of creation with the server's next start, as of 2.9: nodes then flush once.)
 ///
@@ -131,6 +140,7 @@ struct Shared {
     is_installed: AtomicBool,
     passed: Passed,
     ages: Ages,
+    apart: Apart,
     closing: CancellationToken,
 }
 
@@ -175,6 +185,7 @@ impl NatsLog {
             is_installed: AtomicBool::new(false),
             passed: Passed::default(),
             ages: Ages::default(),
+            apart: Apart::default(),
             closing,
         });
         Self {
@@ -204,17 +215,18 @@ impl Shared {
     async fn info(&self, session: &Session, operation: &'static str) -> Result<Info, Error> {
         match self.api.info(session, operation).await? {
             Some(info) => {
-                self.look(&info, operation)?;
+                self.look(session, &info, operation)?;
                 Ok(info)
             }
             None => Err(install::no_stream(operation, &self.api.place)),
         }
     }
 
-    fn look(&self, info: &Info, operation: &'static str) -> Result<(), Error> {
+    fn look(&self, session: &Session, info: &Info, operation: &'static str) -> Result<(), Error> {
         info.config
             .check(operation, &self.api.place, &self.settings.wanted)?;
         self.ages.note(info.identity, info.last);
+        session.saw(info.identity);
         *self.known.write() = Some(info.identity);
         Ok(())
     }
@@ -257,10 +269,11 @@ impl InvalidationLog for NatsLog {
         let limit = shared.settings.write_timeout;
         let installing = async {
             let session = shared.writer.session(OPERATION).await?;
-            install::install(shared, &session, OPERATION).await
+            install::install(shared, &session, OPERATION).await?;
+            fleet::survey(shared, &session, OPERATION).await
         };
         match timeout(limit, installing).await {
-            Ok(done) => done.map(|_| ()),
+            Ok(done) => done,
             Err(_) => Err(timed_out(OPERATION, limit)),
         }
     }
@@ -271,6 +284,7 @@ impl InvalidationLog for NatsLog {
         shared
             .reading(OPERATION, async |session| {
                 let info = shared.info(session, OPERATION).await?;
+                fleet::check(shared, OPERATION).await?;
                 let mark = read::head(shared, session, OPERATION, info).await?;
                 Ok(mark.to_cursor())
             })
@@ -294,7 +308,7 @@ impl InvalidationLog for NatsLog {
             .reading(OPERATION, async |session| {
                 let info = match shared.api.info(session, OPERATION).await? {
                     Some(info) => {
-                        shared.look(&info, OPERATION)?;
+                        shared.look(session, &info, OPERATION)?;
                         info
                     }
                     // Deleted, or gone with a server's memory: nobody else would make it anew (`P20`).
@@ -303,6 +317,7 @@ impl InvalidationLog for NatsLog {
                     }
                     None => return Err(install::no_stream(OPERATION, &shared.api.place)),
                 };
+                fleet::check(shared, OPERATION).await?;
                 read::page(shared, session, info, &request).await
             })
             .await

@@ -12,6 +12,7 @@
 mod jetstream;
 
 mod beginning;
+mod fleet;
 mod limits;
 mod making;
 mod past;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let trials = [
         beginning::trials(),
+        fleet::trials(),
         limits::trials(),
         making::trials(),
         past::trials(),
