@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use invalidation_core::{ErrorKind, GapReason, InvalidationLog as _, ReadConsistency};
+use invalidation_core::{ErrorKind, GapReason, InvalidationLog as _, ReadConsistency, Retry};
 use invalidation_testbed::{Error, Server};
 use invalidation_transport_nats::{NatsLog, NatsLogBuilder, Storage};
 use libtest_mimic::Trial;
+use serde_json::json;
 
 use crate::{
     jetstream::{PASSWORD, USER},
@@ -24,6 +25,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             "a_stream_in_memory_that_came_back_empty_is_told",
             three,
             a_stream_in_memory_that_came_back_empty_is_told,
+        ),
+        trial_of(
+            "servers_of_a_cluster_are_never_apart",
+            three,
+            servers_of_a_cluster_are_never_apart,
         ),
     ]
 }
@@ -47,7 +53,14 @@ async fn log_of(servers: &[Server], set: fn(NatsLogBuilder) -> NatsLogBuilder) -
         .read_timeout(Duration::from_secs(3))
         .write_timeout(Duration::from_secs(5));
     let log = set(builder).connect().await.unwrap();
-    eventually("the stream is made", async || log.install().await.ok()).await;
+    eventually("the stream is made", async || match log.install().await {
+        Ok(()) => Some(()),
+        Err(e) => {
+            assert_ne!(e.retry, Retry::Permanent, "{e}");
+            None
+        }
+    })
+    .await;
     log
 }
 
@@ -123,4 +136,32 @@ async fn a_stream_in_memory_that_came_back_empty_is_told(servers: Vec<Server>) {
     .await;
     assert_eq!(elsewhere.info().await["created"], made);
     assert_eq!(reader.catch_up(&log).await, Err(GapReason::WitnessLost));
+}
+
+/// P20: whoever leads, and whoever is away or comes back, the servers of a cluster are one. What else fails meanwhile may be
+/// tried again.
+async fn servers_of_a_cluster_are_never_apart(servers: Vec<Server>) {
+    let log = log(&servers).await;
+    let hour = Duration::from_secs(3_600);
+    let looks = async || match log.purge(hour).await {
+        Ok(_) => Some(()),
+        Err(e) => {
+            assert_eq!(e.retry, Retry::Temporary, "{e}");
+            None
+        }
+    };
+    for _ in 0..2 {
+        let operator = operator(&servers[0]).await;
+        operator.ask("LEADER.STEPDOWN", json!({})).await;
+        for _ in 0..3 {
+            looks().await;
+        }
+    }
+    eventually("all can be asked", looks).await;
+    let leader = leader(&servers).await;
+    servers[leader].kill().unwrap();
+    looks().await;
+    servers[leader].restart().unwrap();
+    looks().await;
+    eventually("all can be asked", looks).await;
 }
