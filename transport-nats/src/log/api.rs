@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use async_nats::HeaderMap;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use invalidation_core::{Error, ErrorKind};
@@ -19,6 +20,9 @@ use super::{
     stream::Config,
 };
 use crate::error::error;
+
+/// By which the server refuses a message unless the stream's last sequence is this.
+const EXPECTED_LAST: &str = "Nats-Expected-Last-Sequence";
 
 /// The subjects of one stream.
 #[derive(Debug)]
@@ -157,7 +161,30 @@ impl Api {
         let bytes = session
             .request(operation, &self.place.subject, message)
             .await?;
+        self.acknowledged(operation, parsed(operation, &bytes)?)
+    }
+
+    /// Stores a message right behind this sequence, and nowhere else: nothing if another came first.
+    pub(super) async fn publish_behind(
+        &self,
+        session: &Session,
+        operation: &'static str,
+        last: u64,
+        message: Bytes,
+    ) -> Result<(), Error> {
+        let mut headers = HeaderMap::new();
+        headers.insert(EXPECTED_LAST, last.to_string());
+        let bytes = session
+            .request_with(operation, &self.place.subject, headers, message)
+            .await?;
         let answer: Acknowledgement = parsed(operation, &bytes)?;
+        match &answer.error {
+            Some(refused) if refused.code() == failure::OTHER_CAME_FIRST => Ok(()),
+            _ => self.acknowledged(operation, answer).map(|_| ()),
+        }
+    }
+
+    fn acknowledged(&self, operation: &'static str, answer: Acknowledgement) -> Result<u64, Error> {
         if let Some(refused) = answer.error {
             return Err(refused.into_error(operation, &self.place));
         }

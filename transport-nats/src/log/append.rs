@@ -15,7 +15,7 @@ use super::{
     Shared,
     connection::closed,
     cursor::{Place, fingerprint},
-    record,
+    fleet, record,
 };
 use crate::error::{duplicate, error, timed_out};
 
@@ -181,10 +181,7 @@ async fn append(shared: &Shared, group: &[Job]) -> Result<Vec<Position>, Error> 
 async fn send(shared: &Shared, group: &[Job]) -> Result<Vec<Position>, Error> {
     let session = shared.writer.session(OPERATION).await?;
     // Before it is stored, so that an append which is acknowledged is one whose position is known.
-    let identity = match shared.known() {
-        Some(identity) => identity,
-        None => shared.info(&session, OPERATION).await?.identity,
-    };
+    let identity = fleet::written(shared, &session, OPERATION).await?;
     let records: Vec<_> = group.iter().flat_map(|job| &job.records).cloned().collect();
     let count = records.len();
     let message = record::message(records);

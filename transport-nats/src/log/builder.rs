@@ -18,7 +18,6 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Settings {
     pub(super) wanted: Wanted,
-    pub(super) syncs_always: bool,
     pub(super) read_timeout: Duration,
     pub(super) write_timeout: Duration,
 }
@@ -38,7 +37,6 @@ pub struct NatsLogBuilder {
     subject: Option<String>,
     domain: Option<String>,
     wanted: Wanted,
-    syncs_always: bool,
     read_timeout: Duration,
     write_timeout: Duration,
 }
@@ -57,7 +55,6 @@ impl NatsLogBuilder {
                 replicas: 1,
                 ..Wanted::default()
             },
-            syncs_always: false,
             read_timeout: Duration::from_millis(400),
             write_timeout: Duration::from_secs(4),
         }
@@ -131,9 +128,9 @@ impl NatsLogBuilder {
 
     /// Says that the servers' configuration has `sync_interval: always` in its `jetstream` block (2.10 and later), so that
     /// they acknowledge nothing which a power loss takes back. No server tells it. By default they sync every two minutes,
-    /// and the log claims less.
+    /// and the log claims less. A stream with `persist_mode: async` (2.12) is refused then.
     pub fn syncs_always(mut self) -> Self {
-        self.syncs_always = true;
+        self.wanted.syncs_always = true;
         self
     }
 
@@ -215,7 +212,6 @@ impl NatsLogBuilder {
         let server: Server = self.server.checked()?;
         let settings = Settings {
             wanted: self.wanted,
-            syncs_always: self.syncs_always,
             read_timeout: self.read_timeout,
             write_timeout: self.write_timeout,
         };

@@ -10,7 +10,7 @@ use std::{
 };
 
 use async_nats::{
-    Request,
+    HeaderMap, Request,
     client::{RequestError, RequestErrorKind},
 };
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use parking_lot::RwLock;
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::cursor::Identity;
 use crate::{
     error::{error, refers_to_rights},
     server::{Heard, Link, Server, Wish},
@@ -45,6 +46,8 @@ pub(super) struct Connection {
 pub(super) struct Session {
     link: Link,
     errors: watch::Receiver<Errors>,
+    /// To which stream it leads, as was seen last.
+    seen: RwLock<Option<Identity>>,
     /// The server will end soon.
     leaves: Arc<AtomicBool>,
     closing: CancellationToken,
@@ -105,6 +108,7 @@ impl Connection {
         let session = Arc::new(Session {
             link,
             errors,
+            seen: RwLock::new(None),
             leaves,
             closing: self.closing.clone(),
         });
@@ -117,12 +121,19 @@ impl Connection {
         Ok(session)
     }
 
-    fn usable(&self) -> Option<Arc<Session>> {
+    /// The session in use, if there is one.
+    pub(super) fn usable(&self) -> Option<Arc<Session>> {
         let current = self.current.read();
         current
             .as_ref()
             .filter(|session| session.is_usable())
             .cloned()
+    }
+
+    /// A connection to each server alone, none of them opened.
+    pub(super) fn to_each_server(&self) -> Vec<Self> {
+        let alone = |server| Self::new(server, self.within, self.closing.clone());
+        self.server.each().map(alone).collect()
     }
 
     /// After `closing` was cancelled.
@@ -134,6 +145,20 @@ impl Connection {
 impl Session {
     fn is_usable(&self) -> bool {
         !self.link.is_lost() && !self.leaves.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn saw(&self, identity: Identity) {
+        *self.seen.write() = Some(identity);
+    }
+
+    pub(super) fn seen(&self) -> Option<Identity> {
+        *self.seen.read()
+    }
+
+    /// Where the server is, and what it calls itself.
+    pub(super) fn server(&self) -> String {
+        let name = self.link.client().server_info().server_name;
+        format!("{} ({name})", self.link.address())
     }
 
     /// The largest message that the server takes.
@@ -149,8 +174,30 @@ impl Session {
         subject: &str,
         payload: Bytes,
     ) -> Result<Bytes, Error> {
+        let request = Request::new().payload(payload);
+        self.send(operation, subject, request).await
+    }
+
+    /// The same, with headers.
+    pub(super) async fn request_with(
+        &self,
+        operation: &'static str,
+        subject: &str,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> Result<Bytes, Error> {
+        let request = Request::new().headers(headers).payload(payload);
+        self.send(operation, subject, request).await
+    }
+
+    async fn send(
+        &self,
+        operation: &'static str,
+        subject: &str,
+        request: Request,
+    ) -> Result<Bytes, Error> {
         let seen = self.errors.borrow().count();
-        let request = Request::new().payload(payload).timeout(None);
+        let request = request.timeout(None);
         let client = self.link.client();
         let answer = tokio::select! {
             biased;

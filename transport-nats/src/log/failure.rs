@@ -10,6 +10,7 @@ use crate::error::error;
 pub(super) const NO_MESSAGE: u32 = 10_037;
 pub(super) const OTHER_CONFIG: u32 = 10_058;
 pub(super) const NO_STREAM: u32 = 10_059;
+pub(super) const OTHER_CAME_FIRST: u32 = 10_071;
 
 /// An error of the API.
 #[derive(Debug, Deserialize)]

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use invalidation_core::{Error, ErrorKind, Retry};
 
-use super::{Shared, api::Info, connection::Session, place::Place, stream::Config};
+use super::{Shared, api::Info, connection::Session, opening, place::Place, stream::Config};
 use crate::error::error;
 
 /// Makes the stream unless it is there, and looks whether it can be trusted. Many may do so at once: the server makes it
@@ -31,13 +31,21 @@ pub(super) async fn install(
             }
         }
     };
-    shared.look(&found, operation)?;
+    shared.look(session, &found, operation)?;
     for difference in found.config.differences(&settings.wanted) {
         tracing::warn!(
             "the log's stream differs from its configuration: {difference}; run `nats stream edit {}`, or configure the same",
             api.place.stream
         );
     }
+    if let Some(mode) = found.config.acknowledges_early() {
+        tracing::warn!(
+            "the log's stream {} has the persist_mode {mode}: a server that is killed may take back what it has acknowledged, \
+             of which who had not read it is not told; make the stream anew without that mode",
+            api.place.stream
+        );
+    }
+    let found = opening::opened(shared, session, operation, found).await?;
     shared.is_installed.store(true, Ordering::Release);
     Ok(found)
 }

@@ -7,8 +7,10 @@ mod builder;
 mod connection;
 mod cursor;
 mod failure;
+mod fleet;
 mod install;
 mod moment;
+mod opening;
 mod passed;
 mod place;
 mod purge;
@@ -40,6 +42,7 @@ use self::{
     builder::Settings,
     connection::{Connection, Session, closed},
     cursor::Identity,
+    fleet::Apart,
     passed::Passed,
     place::Place,
 };
@@ -63,6 +66,9 @@ use crate::{
 /// entries is one message too, and concurrent callers share one publish and one acknowledgement. An entry's place is the
 /// message's sequence and its number within it; a cursor lies behind a message, or within one.
 ///
+/// A stream begins with a message that holds no entry, written by whoever installs it, or takes a cursor from it when it has
+/// been emptied: so each cursor lies behind a message. Who may not publish does without.
+///
 /// # How nothing is missed
 /// The server accepts any start sequence, and skips what is gone without a word. So each message is asked for by its own
 /// sequence, up to the last one that the stream's leader told after the read began, and a sequence at which there is none is a
@@ -75,7 +81,15 @@ use crate::{
 /// crash, keeps it, and uses its sequence numbers again: then another message stands at the cursor's sequence, or none
 /// ([`WitnessLost`](invalidation_core::GapReason::WitnessLost)). What no log can tell is a restore to a state at or after the
 /// cursor, that is one which took back only what this reader had not read yet. A cursor right below the first sequence, whose
-/// message was purged or forgotten, is believed by its numbers.
+/// message was purged or forgotten, is believed by its numbers, and so is one of an empty stream to which its user may not
+/// publish.
+///
+/// Servers that are not one cluster have a stream each. Nodes that write to one, while others read from the other, would not hear
+/// of each other; so each server of the URL is asked for the stream when the log is installed and at every purge, and each new
+/// connection for writing is compared with the one for reading. While two of them differ, reads and appends fail
+/// ([`ErrorKind::Unavailable`](invalidation_core::ErrorKind::Unavailable), and
+/// [`Retry::Permanent`](invalidation_core::Retry::Permanent)). A server that could not be asked is found apart at the next purge;
+/// one that the URL of a node does not name, never.
 ///
 /// (An edit of the stream gives it a new time of creation with the server's next start, as of 2.9: nodes then flush once.)
 ///
@@ -83,7 +97,7 @@ use crate::{
 /// | | one replica | several |
 /// | --- | --- | --- |
 /// | reads | [`SinglePrimary`](ReadConsistency::SinglePrimary): the one copy is read, and answers for itself | [`MayBeStale`](ReadConsistency::MayBeStale): a leader that is cut off from the others goes on answering until it notices, after some ten seconds, and no read can tell. So this log cannot back `max_staleness` |
-/// | a process is killed | nothing acknowledged is lost | nothing |
+/// | a process is killed | nothing acknowledged is lost; but with `persist_mode: async` (2.12), or storage in memory, as when a machine crashes | nothing; in memory, as long as it is a minority |
 /// | a machine crashes | what was acknowledged since the last sync, two minutes by default, **may be lost**. Who had read it is told; who had not cannot be | nothing, as long as it is a minority |
 /// | all machines lose power | as above | as above |
 /// | `keeps_acknowledged` | no; with file storage and [`syncs_always`](NatsLogBuilder::syncs_always) yes | the same |
@@ -126,6 +140,7 @@ struct Shared {
     is_installed: AtomicBool,
     passed: Passed,
     ages: Ages,
+    apart: Apart,
     closing: CancellationToken,
 }
 
@@ -170,6 +185,7 @@ impl NatsLog {
             is_installed: AtomicBool::new(false),
             passed: Passed::default(),
             ages: Ages::default(),
+            apart: Apart::default(),
             closing,
         });
         Self {
@@ -199,17 +215,18 @@ impl Shared {
     async fn info(&self, session: &Session, operation: &'static str) -> Result<Info, Error> {
         match self.api.info(session, operation).await? {
             Some(info) => {
-                self.look(&info, operation)?;
+                self.look(session, &info, operation)?;
                 Ok(info)
             }
             None => Err(install::no_stream(operation, &self.api.place)),
         }
     }
 
-    fn look(&self, info: &Info, operation: &'static str) -> Result<(), Error> {
+    fn look(&self, session: &Session, info: &Info, operation: &'static str) -> Result<(), Error> {
         info.config
             .check(operation, &self.api.place, &self.settings.wanted)?;
         self.ages.note(info.identity, info.last);
+        session.saw(info.identity);
         *self.known.write() = Some(info.identity);
         Ok(())
     }
@@ -233,18 +250,14 @@ impl Shared {
 #[async_trait]
 impl InvalidationLog for NatsLog {
     fn capabilities(&self) -> LogCapabilities {
-        let Settings {
-            wanted,
-            syncs_always,
-            ..
-        } = &self.shared.settings;
+        let wanted = &self.shared.settings.wanted;
         let mut capabilities = LogCapabilities::new(BACKEND);
         capabilities.transactional = false;
         capabilities.reads = match wanted.replicas {
             1 => ReadConsistency::SinglePrimary,
             _ => ReadConsistency::MayBeStale,
         };
-        capabilities.keeps_acknowledged = *syncs_always && wanted.storage == Storage::File;
+        capabilities.keeps_acknowledged = wanted.syncs_always && wanted.storage == Storage::File;
         capabilities.shared_across_hosts = true;
         capabilities
     }
@@ -256,10 +269,11 @@ impl InvalidationLog for NatsLog {
         let limit = shared.settings.write_timeout;
         let installing = async {
             let session = shared.writer.session(OPERATION).await?;
-            install::install(shared, &session, OPERATION).await
+            install::install(shared, &session, OPERATION).await?;
+            fleet::survey(shared, &session, OPERATION).await
         };
         match timeout(limit, installing).await {
-            Ok(done) => done.map(|_| ()),
+            Ok(done) => done,
             Err(_) => Err(timed_out(OPERATION, limit)),
         }
     }
@@ -270,7 +284,8 @@ impl InvalidationLog for NatsLog {
         shared
             .reading(OPERATION, async |session| {
                 let info = shared.info(session, OPERATION).await?;
-                let mark = read::head(shared, session, OPERATION, &info).await?;
+                fleet::check(shared, OPERATION).await?;
+                let mark = read::head(shared, session, OPERATION, info).await?;
                 Ok(mark.to_cursor())
             })
             .await
@@ -293,7 +308,7 @@ impl InvalidationLog for NatsLog {
             .reading(OPERATION, async |session| {
                 let info = match shared.api.info(session, OPERATION).await? {
                     Some(info) => {
-                        shared.look(&info, OPERATION)?;
+                        shared.look(session, &info, OPERATION)?;
                         info
                     }
                     // Deleted, or gone with a server's memory: nobody else would make it anew (`P20`).
@@ -302,6 +317,7 @@ impl InvalidationLog for NatsLog {
                     }
                     None => return Err(install::no_stream(OPERATION, &shared.api.place)),
                 };
+                fleet::check(shared, OPERATION).await?;
                 read::page(shared, session, info, &request).await
             })
             .await

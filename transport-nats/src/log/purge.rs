@@ -13,7 +13,7 @@ use super::{
     Shared,
     api::{Info, Stored},
     connection::Session,
-    record,
+    fleet, record,
 };
 use crate::error::timed_out;
 
@@ -24,9 +24,17 @@ const STEP: u64 = 256;
 /// How many of them are asked for at once.
 const AT_ONCE: usize = 16;
 
-/// Deletes all that is older than `retention`.
+/// Deletes all that is older than `retention`, and looks whether the servers are one cluster still: nodes purge now and then.
 pub(super) async fn purge(shared: &Shared, retention: Duration) -> Result<Purged, Error> {
     let limit = shared.settings.write_timeout;
+    let surveying = async {
+        let session = shared.writer.session(OPERATION).await?;
+        fleet::survey(shared, &session, OPERATION).await
+    };
+    match timeout(limit, surveying).await {
+        Ok(done) => done?,
+        Err(_) => return Err(timed_out(OPERATION, limit)),
+    }
     let mut purged = 0;
     loop {
         match timeout(limit, step(shared, retention)).await {

@@ -5,6 +5,8 @@
 //! from the witness on; and the state once more, which says that it was one stream all the while, and why a message is gone.
 //! A read that finds nothing new is the first of these questions alone.
 
+use std::sync::atomic::Ordering;
+
 use futures_util::{StreamExt as _, stream};
 use invalidation_core::{
     Completeness, Cursor, Error, GapReason, LoggedEntry, Page, ReadRequest, ReadStart,
@@ -15,7 +17,7 @@ use super::{
     api::{Info, Stored},
     connection::Session,
     cursor::{Mark, Place, Read},
-    record,
+    opening, record,
 };
 
 const OPERATION: &str = "read";
@@ -30,8 +32,13 @@ pub(super) async fn head(
     shared: &Shared,
     session: &Session,
     operation: &'static str,
-    info: &Info,
+    info: Info,
 ) -> Result<Mark, Error> {
+    // Who has installed nothing writes nothing.
+    let info = match shared.is_installed.load(Ordering::Acquire) {
+        true => opening::opened(shared, session, operation, info).await?,
+        false => info,
+    };
     let newest = match info.messages {
         0 => None,
         _ => shared.api.get(session, operation, info.last).await?,
@@ -57,10 +64,10 @@ pub(super) async fn page(
         started: request.started,
     };
     let Some(mark) = Mark::from_cursor(request.after) else {
-        return reader.expired(&info, GapReason::CursorUnreadable).await;
+        return reader.expired(info, GapReason::CursorUnreadable).await;
     };
     if let Some(reason) = refusal(&mark, &info) {
-        return reader.expired(&info, reason).await;
+        return reader.expired(info, reason).await;
     }
     if let Some(next) = unchanged(&mark, &info) {
         return Ok(Page::Entries {
@@ -72,7 +79,7 @@ pub(super) async fn page(
     let found = reader.rows(&mark, &info, request).await?;
     let after = shared.info(session, OPERATION).await?;
     if let Some(reason) = found.refusal(&mark, &info, &after) {
-        return reader.expired(&after, reason).await;
+        return reader.expired(after, reason).await;
     }
     let Found {
         entries,
@@ -157,8 +164,9 @@ impl Reader<'_> {
     ) -> Result<Found, Error> {
         let most = request.max_entries.max(1);
         let from = mark.sequence.max(1);
-        // Each message has an entry at least.
-        let to = info.last.min(from.saturating_add(most as u64));
+        // Each message has an entry at least, but for an opening, which is the first that is there.
+        let most_messages = (most as u64).saturating_add(1);
+        let to = info.last.min(from.saturating_add(most_messages));
         let mut messages = stream::iter(from..=to)
             .map(|sequence| async move {
                 let got = self.shared.api.get(self.session, OPERATION, sequence).await;
@@ -195,7 +203,6 @@ impl Reader<'_> {
             };
             found.passed.push((sequence, stored.witness.fingerprint));
             let payloads = record::payloads(&stored.payload);
-            let count = payloads.len();
             let skip = match mark.read {
                 Read::First(entries) if is_witness => entries as usize,
                 _ => 0,
@@ -231,7 +238,7 @@ impl Reader<'_> {
                 read: Read::All,
                 witness: Some(stored.witness),
             };
-            if found.entries.len() >= most || count == 0 {
+            if found.entries.len() >= most {
                 break;
             }
         }
@@ -239,7 +246,7 @@ impl Reader<'_> {
     }
 
     /// The cursor is of no use: go on from behind what `info` tells.
-    async fn expired(&self, info: &Info, reason: GapReason) -> Result<Page, Error> {
+    async fn expired(&self, info: Info, reason: GapReason) -> Result<Page, Error> {
         if matches!(reason, GapReason::IdentityChanged | GapReason::WitnessLost) {
             self.shared.passed.forget();
             self.shared.ages.forget();

@@ -22,6 +22,9 @@ const EVERYTHING: i32 = 4;
 struct Batch {
     #[prost(bytes = "bytes", repeated, tag = "1")]
     records: Vec<Bytes>,
+    /// Whether it is one that says nothing. A version that does not know of them reads its one record.
+    #[prost(bool, tag = "2")]
+    opens: bool,
 }
 
 /// A version that adds a meaning adds a scope: those that do not know it then widen.
@@ -67,18 +70,38 @@ pub(super) fn size(record: &Bytes) -> usize {
 
 /// The message of these.
 pub(super) fn message(records: Vec<Bytes>) -> Bytes {
-    let batch = Batch { records };
+    let opens = false;
+    of_batch(&Batch { records, opens })
+}
+
+/// A message that says nothing, and differs from every other. What a version reads that does not know of them is an entry for
+/// no keys of a cache that there is not.
+pub(super) fn opening() -> Bytes {
+    let record = Record {
+        nonce: rand::random(),
+        cache: "cache_invalidation_log_opening".into(),
+        scope: KEYS,
+        items: Vec::new(),
+    };
+    of_batch(&Batch {
+        records: vec![record.encode_to_vec().into()],
+        opens: true,
+    })
+}
+
+fn of_batch(batch: &Batch) -> Bytes {
     let mut message = Vec::with_capacity(1 + batch.encoded_len());
     message.push(FORMAT);
     message.extend(batch.encode_to_vec());
     message.into()
 }
 
-/// What a message says: at least one, since whatever cannot be read widens.
+/// What a message says: at least one, since whatever cannot be read widens; none only if it is an [`opening`].
 pub(super) fn payloads(message: &[u8]) -> Vec<Payload> {
     let whole = |why: String| vec![Payload::Undecodable { cache: None, why }];
     match message.split_first() {
         Some((&FORMAT, rest)) => match Batch::decode(rest) {
+            Ok(batch) if batch.opens => Vec::new(),
             Ok(batch) if batch.records.is_empty() => whole("the message has no entries".into()),
             Ok(batch) => batch.records.into_iter().map(payload).collect(),
             Err(e) => whole(format!("the message is no batch of entries: {e}")),
@@ -168,6 +191,29 @@ mod tests {
         assert!(message.len() <= most);
         let expected: Vec<_> = entries.into_iter().map(Payload::Entry).collect();
         assert_eq!(payloads(&message), expected);
+    }
+
+    /// An opening says nothing to this version, and nothing of any cache's to those before it.
+    #[test]
+    fn an_opening_says_nothing() {
+        #[derive(Clone, PartialEq, Message)]
+        struct Before {
+            #[prost(bytes = "bytes", repeated, tag = "1")]
+            records: Vec<Bytes>,
+        }
+        let opening = opening();
+        assert_eq!(payloads(&opening), []);
+        assert_ne!(opening, super::opening());
+        assert_eq!(opening[0], FORMAT);
+        let before = Before::decode(&opening[1..]).unwrap();
+        let read: Vec<_> = before.records.into_iter().map(payload).collect();
+        match &read[..] {
+            [Payload::Entry(entry)] => assert!(
+                matches!(&entry.invalidation, Invalidation::Cache { scope, .. } if *scope == Scope::Keys([].into())),
+                "{entry:?}"
+            ),
+            other => panic!("{other:?}"),
+        }
     }
 
     /// P12: what cannot be read flushes what it may have meant, and nothing beside it.

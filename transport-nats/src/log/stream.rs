@@ -47,6 +47,8 @@ pub(super) struct Wanted {
     pub(super) max_messages: Option<u64>,
     pub(super) max_bytes: Option<u64>,
     pub(super) when_full: Option<WhenFull>,
+    /// That the servers acknowledge nothing which they have not synced.
+    pub(super) syncs_always: bool,
 }
 
 /// What the log's stream is like, as the server tells.
@@ -96,6 +98,9 @@ pub(super) struct Config {
     no_ack: bool,
     #[serde(default)]
     sealed: bool,
+    /// Since 2.12: `async` for a stream that acknowledges what is not written yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    persist_mode: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mirror: Option<serde_json::Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -125,6 +130,7 @@ impl Config {
             },
             no_ack: false,
             sealed: false,
+            persist_mode: None,
             mirror: None,
             sources: None,
         }
@@ -199,7 +205,24 @@ impl Config {
                 ),
             );
         }
+        if wanted.syncs_always
+            && let Some(mode) = self.acknowledges_early()
+        {
+            return refuse(
+                ErrorKind::Invalid,
+                format!(
+                    "the stream {name:?} has the persist_mode {mode}, which acknowledges what is not synced, and the log is \
+                     configured for servers that sync always: configure it without, or make the stream anew without that mode"
+                ),
+            );
+        }
         Ok(())
+    }
+
+    /// The mode by which the server acknowledges what it has not written yet, whatever its `sync_interval`.
+    pub(super) fn acknowledges_early(&self) -> Option<&str> {
+        let mode = self.persist_mode.as_deref()?;
+        (!mode.is_empty() && mode != "default").then_some(mode)
     }
 
     /// How the stream's limits differ from what was said of them. They stay as they are: another node, or an operator, may
@@ -325,6 +348,39 @@ mod tests {
             assert_eq!(refused.kind, kind, "{refused}");
             assert!(refused.to_string().contains(word), "{refused}");
         }
+    }
+
+    /// A stream that acknowledges before it writes cannot bear the claim that nothing acknowledged is lost, whatever else its
+    /// servers do; without that claim it can be used.
+    #[test]
+    fn who_acknowledges_early_keeps_less() {
+        let (place, wanted) = parts();
+        let claiming = Wanted {
+            syncs_always: true,
+            ..wanted.clone()
+        };
+        let told = |mode: serde_json::Value| {
+            let mut config = serde_json::to_value(Config::new(&place, &wanted)).unwrap();
+            config["persist_mode"] = mode;
+            let config: Config = serde_json::from_value(config).unwrap();
+            config.check("install", &place, &wanted).unwrap();
+            let checked = config.check("install", &place, &claiming);
+            let early = config.acknowledges_early().map(str::to_owned);
+            (early, checked)
+        };
+        for late in ["default".into(), "".into(), serde_json::Value::Null] {
+            assert!(matches!(told(late), (None, Ok(()))));
+        }
+        // What a later version adds is not known to keep more.
+        for early in ["async", "other"] {
+            let (mode, refused) = told(early.into());
+            assert_eq!(mode.as_deref(), Some(early));
+            let refused = refused.unwrap_err();
+            assert_eq!(refused.kind, ErrorKind::Invalid, "{refused}");
+            assert!(refused.to_string().contains(early), "{refused}");
+        }
+        let new = serde_json::to_value(Config::new(&place, &wanted)).unwrap();
+        assert!(new.get("persist_mode").is_none(), "older servers know none");
     }
 
     /// Limits that differ are told, and only those of which something was said.

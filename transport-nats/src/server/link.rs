@@ -5,7 +5,7 @@
 //! follows a frame may arrive although the frame did not. That cannot be turned off, and it is taken the only address that it
 //! could connect to instead.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Display, sync::Arc, time::Duration};
 
 use async_nats::{
     Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, ReconnectToServer, ServerAddr,
@@ -34,6 +34,7 @@ pub(crate) enum Heard {
 #[derive(Debug, Clone)]
 pub(crate) struct Link {
     client: Client,
+    address: Address,
     lost: CancellationToken,
 }
 
@@ -73,12 +74,22 @@ impl Link {
             .set_server_pool(nowhere)
             .await
             .map_err(|source| ConnectError::with_source(ConnectErrorKind::Io, source))?;
-        Ok(Self { client, lost })
+        let address = server.clone();
+        Ok(Self {
+            client,
+            address,
+            lost,
+        })
     }
 
     /// The client, of one connection: every call on it fails once that is lost, and its subscriptions end.
     pub(crate) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Where it was opened to.
+    pub(crate) fn address(&self) -> &impl Display {
+        &self.address
     }
 
     /// Whether the link was lost since it was opened.

@@ -86,6 +86,14 @@ impl Server {
         Err(failed.unwrap_or_else(|| timed_out(operation, wish.within)))
     }
 
+    /// Each of the servers alone.
+    pub(crate) fn each(&self) -> impl Iterator<Item = Self> {
+        self.servers.iter().map(|server| Self {
+            servers: vec![server.clone()],
+            ..self.clone()
+        })
+    }
+
     async fn options(&self, operation: &'static str) -> Result<ConnectOptions, Error> {
         let mut options = ConnectOptions::new().name(NAME);
         if self.requires_tls {

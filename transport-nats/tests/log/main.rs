@@ -11,6 +11,8 @@
 #[path = "../jetstream/mod.rs"]
 mod jetstream;
 
+mod beginning;
+mod fleet;
 mod limits;
 mod making;
 mod past;
@@ -25,6 +27,8 @@ use libtest_mimic::Arguments;
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let trials = [
+        beginning::trials(),
+        fleet::trials(),
         limits::trials(),
         making::trials(),
         past::trials(),

@@ -1,12 +1,10 @@
 //! Pasts that changed.
 
-use std::process::Command;
-
 use invalidation_core::{GapReason, InvalidationLog as _};
 use invalidation_testbed::Server;
 use libtest_mimic::Trial;
 
-use crate::stage::{Reader, append, eventually, key, node, operator, trial};
+use crate::stage::{Reader, append, copy, eventually, key, node, operator, trial};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -97,16 +95,6 @@ async fn an_older_copy_of_the_store_is_told(server: Server) {
         "another stands there"
     );
     assert_eq!(at_the_end.catch_up(&log).await.unwrap().len(), 4);
-}
-
-fn copy(server: &Server, from: &str, to: &str) {
-    let folder = server.folder();
-    let copied = Command::new("cp")
-        .arg("-a")
-        .args([folder.join(from), folder.join(to)])
-        .status()
-        .unwrap();
-    assert!(copied.success());
 }
 
 /// P20: when the server lost all, a node that runs makes the stream anew, and is told.

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use invalidation_core::{ErrorKind, InvalidationLog as _, ReadConsistency};
+use invalidation_core::{ErrorKind, GapReason, InvalidationLog as _, ReadConsistency, Retry};
 use invalidation_testbed::{Error, Server};
-use invalidation_transport_nats::NatsLog;
+use invalidation_transport_nats::{NatsLog, NatsLogBuilder, Storage};
 use libtest_mimic::Trial;
+use serde_json::json;
 
 use crate::{
     jetstream::{PASSWORD, USER},
@@ -20,6 +21,16 @@ pub(crate) fn trials() -> Vec<Trial> {
             three,
             without_a_majority_nothing_is_acknowledged,
         ),
+        trial_of(
+            "a_stream_in_memory_that_came_back_empty_is_told",
+            three,
+            a_stream_in_memory_that_came_back_empty_is_told,
+        ),
+        trial_of(
+            "servers_of_a_cluster_are_never_apart",
+            three,
+            servers_of_a_cluster_are_never_apart,
+        ),
     ]
 }
 
@@ -29,19 +40,27 @@ fn three() -> Result<Vec<Server>, Error> {
 
 /// Installed, once the cluster has found together.
 async fn log(servers: &[Server]) -> NatsLog {
+    log_of(servers, |builder| builder.replicas(3)).await
+}
+
+async fn log_of(servers: &[Server], set: fn(NatsLogBuilder) -> NatsLogBuilder) -> NatsLog {
     let hosts: Vec<_> = servers
         .iter()
         .map(|server| server.address().to_string())
         .collect();
-    let log = NatsLog::builder(&format!("nats://{USER}:{PASSWORD}@{}", hosts.join(",")))
+    let builder = NatsLog::builder(&format!("nats://{USER}:{PASSWORD}@{}", hosts.join(",")))
         .cluster(CLUSTER)
-        .replicas(3)
         .read_timeout(Duration::from_secs(3))
-        .write_timeout(Duration::from_secs(5))
-        .connect()
-        .await
-        .unwrap();
-    eventually("the stream is made", async || log.install().await.ok()).await;
+        .write_timeout(Duration::from_secs(5));
+    let log = set(builder).connect().await.unwrap();
+    eventually("the stream is made", async || match log.install().await {
+        Ok(()) => Some(()),
+        Err(e) => {
+            assert_ne!(e.retry, Retry::Permanent, "{e}");
+            None
+        }
+    })
+    .await;
     log
 }
 
@@ -97,4 +116,52 @@ async fn without_a_majority_nothing_is_acknowledged(servers: Vec<Server>) {
         }
     }
     eventually("appends again", async || log.append(&[key("3")]).await.ok()).await;
+}
+
+/// P10: a cluster remembers when a stream was made whose one server, and with it the stream's memory, ended. A cursor from
+/// before the first entry tells it all the same.
+async fn a_stream_in_memory_that_came_back_empty_is_told(servers: Vec<Server>) {
+    let log = log_of(&servers, |builder| builder.storage(Storage::Memory)).await;
+    let mut reader = Reader::at_head(&log).await;
+    append(&log, &["lost"]).await;
+    let leader = leader(&servers).await;
+    let elsewhere = operator(&servers[(leader + 1) % servers.len()]).await;
+    let made = elsewhere.info().await["created"].take();
+    servers[leader].kill().unwrap();
+    servers[leader].restart().unwrap();
+    let after = key("after");
+    eventually("appends again", async || {
+        log.append(std::slice::from_ref(&after)).await.ok()
+    })
+    .await;
+    assert_eq!(elsewhere.info().await["created"], made);
+    assert_eq!(reader.catch_up(&log).await, Err(GapReason::WitnessLost));
+}
+
+/// P20: whoever leads, and whoever is away or comes back, the servers of a cluster are one. What else fails meanwhile may be
+/// tried again.
+async fn servers_of_a_cluster_are_never_apart(servers: Vec<Server>) {
+    let log = log(&servers).await;
+    let hour = Duration::from_secs(3_600);
+    let looks = async || match log.purge(hour).await {
+        Ok(_) => Some(()),
+        Err(e) => {
+            assert_eq!(e.retry, Retry::Temporary, "{e}");
+            None
+        }
+    };
+    for _ in 0..2 {
+        let operator = operator(&servers[0]).await;
+        operator.ask("LEADER.STEPDOWN", json!({})).await;
+        for _ in 0..3 {
+            looks().await;
+        }
+    }
+    eventually("all can be asked", looks).await;
+    let leader = leader(&servers).await;
+    servers[leader].kill().unwrap();
+    looks().await;
+    servers[leader].restart().unwrap();
+    looks().await;
+    eventually("all can be asked", looks).await;
 }

@@ -1,6 +1,10 @@
 //! Trials on servers of their own, and a reader.
 
-use std::time::{Duration, Instant};
+use std::{
+    num::NonZeroUsize,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use invalidation_core::{
     CacheName, Completeness, Cursor, Entry, GapReason, Invalidation, InvalidationLog as _, Page,
@@ -92,6 +96,7 @@ pub(crate) async fn append(log: &NatsLog, keys: &[&str]) -> Vec<Entry> {
 pub(crate) struct Reader {
     pub(crate) cursor: Cursor,
     reads: u64,
+    page: Option<NonZeroUsize>,
 }
 
 impl Reader {
@@ -100,13 +105,27 @@ impl Reader {
     }
 
     pub(crate) const fn at(cursor: Cursor) -> Self {
-        Self { cursor, reads: 0 }
+        Self {
+            cursor,
+            reads: 0,
+            page: None,
+        }
+    }
+
+    /// Reads pages of at most so many entries.
+    pub(crate) const fn paged(mut self, entries: NonZeroUsize) -> Self {
+        self.page = Some(entries);
+        self
     }
 
     pub(crate) async fn page(&mut self, log: &NatsLog) -> Page {
         self.reads += 1;
         let start = ReadStart::new(Tick::from_nanos(self.reads), self.reads);
-        let page = log.read(ReadRequest::new(&self.cursor, start)).await;
+        let mut request = ReadRequest::new(&self.cursor, start);
+        if let Some(most) = self.page {
+            request.max_entries = most.get();
+        }
+        let page = log.read(request).await;
         page.unwrap()
     }
 
@@ -137,6 +156,17 @@ impl Reader {
             }
         }
     }
+}
+
+/// Copies one of the server's folders to another.
+pub(crate) fn copy(server: &Server, from: &str, to: &str) {
+    let folder = server.folder();
+    let copied = Command::new("cp")
+        .arg("-a")
+        .args([folder.join(from), folder.join(to)])
+        .status()
+        .unwrap();
+    assert!(copied.success());
 }
 
 /// Asks until it comes true.
