@@ -113,6 +113,11 @@ impl Answer {
         Ok(answer)
     }
 
+    /// Whether no log is there, or half of one.
+    pub(crate) const fn is_gone(&self) -> bool {
+        self.meta.is_none() || self.newest.is_none()
+    }
+
     /// # Errors
     /// [`ErrorKind::Unavailable`] where no log is.
     pub(crate) fn known(&self, operation: &'static str) -> Result<(Known, Newest), Error> {

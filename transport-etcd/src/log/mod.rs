@@ -90,6 +90,9 @@ use crate::{
 /// forgotten since. Where a user may not write `meta`, or the store is full, he is told himself, and a warning says that
 /// others are not.
 ///
+/// A log whose keys were deleted, or which lost its disk, is made anew by the next read of a handle that has installed it
+/// (`P20`), and every reader is told. To end a cluster, stop its nodes first.
+///
 /// # What it promises
 /// | promise | holds | why |
 /// | --- | --- | --- |
@@ -142,6 +145,8 @@ pub(crate) struct Shared {
     /// What was seen last.
     known: RwLock<Option<Known>>,
     pub(crate) unread: Unread,
+    /// Whether this handle has installed it, so that it may do so again.
+    is_installed: AtomicBool,
     history: History,
     closed: AtomicBool,
 }
@@ -159,6 +164,7 @@ impl EtcdLog {
             link,
             known: RwLock::new(None),
             unread: Unread::default(),
+            is_installed: AtomicBool::new(false),
             history: History::default(),
             closed: AtomicBool::new(false),
         });
@@ -312,6 +318,7 @@ impl InvalidationLog for EtcdLog {
         self.shared.check_open("install")?;
         let known = install::install(&self.shared).await?;
         self.shared.learn(known);
+        self.shared.is_installed.store(true, Ordering::Release);
         Ok(())
     }
 

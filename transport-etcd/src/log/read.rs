@@ -1,6 +1,9 @@
 //! Reading on, in one round trip.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
 use etcd_client::{Compare, CompareOp, Txn, TxnOp};
 use invalidation_core::{Completeness, Error, GapReason, Page, ReadRequest};
@@ -8,7 +11,9 @@ use invalidation_core::{Completeness, Error, GapReason, Page, ReadRequest};
 use super::{
     Shared,
     answer::{Answer, Known, look, look_since, newest_value},
+    bounded,
     cursor::{Mark, Passed, Witness},
+    install,
     keys::Keys,
     page::{Cut, Size, View},
     renew::renew,
@@ -54,6 +59,12 @@ pub(crate) async fn page(shared: &Shared, request: &ReadRequest<'_>) -> Result<P
         });
     }
     let answer = Answer::of(OPERATION, &shared.keys, &response)?;
+    if answer.is_gone() && shared.is_installed.load(Ordering::Acquire) {
+        // Nobody else would make it anew (`P20`).
+        let made = bounded(OPERATION, left(), install::install(shared)).await?;
+        shared.learn(made);
+        return expired(shared, request, GapReason::IdentityChanged, left()).await;
+    }
     let view = view(shared, OPERATION, answer)?;
     let size = Size {
         entries: request.max_entries,

@@ -192,27 +192,41 @@ async fn without_rights(_shared: &'static Server) {
     assert_eq!(reader.read().await, Ok(vec![]));
     append(&log, "next").await;
     assert_eq!(reader.read().await.unwrap(), ["next"]);
+
+    // Nor does he make what is gone, which is said.
+    let all = DeleteOptions::new().with_prefix();
+    admin.delete(prefix(&cluster), Some(all)).await.unwrap();
+    let e = reader.page().await.unwrap_err();
+    assert_eq!(e.kind, ErrorKind::Denied, "{e}");
+    installed(by("root")).await;
+    assert_eq!(reader.read().await, Err(GapReason::IdentityChanged));
 }
 
-/// P10: a member that lost its disk has the same cluster id, since that follows from its settings.
+/// P10, P20: a member that lost its disk has the same cluster id, since that follows from its settings. Who has installed the
+/// log makes it anew, and is told; who has not says what to do.
 async fn emptied(_shared: &'static Server) {
     let server = own(&[]).await;
-    let log = installed(builder(server.address(), &fresh())).await;
+    let builder = builder(server.address(), &fresh());
+    let log = installed(builder.clone()).await;
+    let idle = builder.connect().await.unwrap();
     append(&log, "1").await;
-    let mut reader = Reader::cold(&log).await;
+    let (mut reader, mut other) = (Reader::cold(&log).await, Reader::cold(&idle).await);
     super::bed::with_data(&server, |data, _| std::fs::remove_dir_all(data).unwrap());
     let missing = loop {
-        let e = reader.page().await.unwrap_err();
+        let e = other.page().await.unwrap_err();
         if e.message.contains("run install") {
             break e;
         }
     };
     assert_eq!(missing.kind, ErrorKind::Unavailable);
-    log.install().await.unwrap();
+    let told = next_page(&mut reader).await;
+    assert_eq!(told, Err(GapReason::IdentityChanged));
     append(&log, "2").await;
-    assert_eq!(reader.read().await, Err(GapReason::IdentityChanged));
+    assert_eq!(reader.read().await.unwrap(), ["2"]);
+    assert_eq!(other.read().await, Err(GapReason::IdentityChanged));
     append(&log, "3").await;
     assert_eq!(reader.read().await.unwrap(), ["3"]);
+    assert_eq!(other.read().await.unwrap(), ["3"]);
 }
 
 /// P10: a backup of keys and values, put back one by one or in one step, on a store that goes on counting.
