@@ -101,7 +101,7 @@ impl Answer {
                         revision: kv.mod_revision(),
                     });
                 } else if kv.key() == newest.as_bytes() {
-                    answer.newest = Some(Newest::read(operation, &kv)?);
+                    answer.newest = Some(Newest::read(&kv));
                 } else if let Some(number) = keys.number(kv.key()) {
                     let revision = kv.mod_revision();
                     let (_, value) = kv.into_key_value();
@@ -111,6 +111,11 @@ impl Answer {
             }
         }
         Ok(answer)
+    }
+
+    /// Whether no log is there, or half of one.
+    pub(crate) const fn is_gone(&self) -> bool {
+        self.meta.is_none() || self.newest.is_none()
     }
 
     /// # Errors
@@ -138,23 +143,18 @@ impl Answer {
 }
 
 impl Newest {
-    fn read(operation: &'static str, kv: &KeyValue) -> Result<Self, Error> {
+    /// What no version writes has the id 0: to readers it is an append that is not there, as which the server counts it
+    /// (`P12`), and the next append writes over it.
+    fn read(kv: &KeyValue) -> Self {
         let id = kv.value_str().ok();
         let id = id.and_then(|id| u64::from_str_radix(id, 16).ok());
-        let id = id.ok_or_else(|| {
-            error(
-                ErrorKind::Incompatible,
-                operation,
-                "the key newest of the log holds what no version writes: delete the log's keys and run install",
-            )
-        })?;
-        Ok(Self {
+        Self {
             place: Place {
                 revision: kv.mod_revision(),
-                id,
+                id: id.unwrap_or(0),
             },
             version: kv.version(),
             created: kv.create_revision(),
-        })
+        }
     }
 }

@@ -154,6 +154,8 @@ impl Writer {
             let response = self.shared.txn(OPERATION, left, txn).await?;
             let mut answer = Answer::of(OPERATION, keys, &response)?;
             if response.succeeded() {
+                let appended = target.appended(answer.cluster, answer.revision, id);
+                self.shared.unread.acknowledged(appended);
                 let (positions, next) = target.committed(&mut answer, id, entries.len());
                 self.turn = Some(next.number());
                 self.seen = Some((next, Instant::now()));

@@ -52,9 +52,15 @@ pub(crate) async fn install(shared: &Shared) -> Result<Known, Error> {
 fn make(shared: &Shared, seen: &Answer) -> Txn {
     let keys = &shared.keys;
     let settings = &shared.settings;
+    // Who had the log that is gone finds its epoch among the past ones, and tells nobody once more.
+    let before = shared.known().map(|known| known.identity.epoch);
     let meta = match seen.meta {
-        Some(old) => Meta::random(old.value.rings, old.value.capacity),
-        None => Meta::random(settings.rings, settings.capacity),
+        Some(old) => old.value.renewed(before),
+        None => {
+            let mut meta = Meta::random(settings.rings, settings.capacity);
+            meta.remember(before);
+            meta
+        }
     };
     let id = rand::random();
     let mut operations = vec![

@@ -1,18 +1,14 @@
 //! Business data in etcd, and its invalidation, in one step (`P2`).
 
-use std::{
-    fmt,
-    time::{Duration, Instant},
-};
+use std::{fmt, sync::Arc, time::Instant};
 
 use etcd_client::{Client, Compare, KvClient, Txn, TxnOp, TxnOpResponse, TxnResponse};
 use invalidation_core::{Entry, Error, ErrorKind, JoinsLog, Position};
 
 use super::{
-    EtcdLog,
+    EtcdLog, Shared,
     answer::{Answer, Known},
     cursor::positions,
-    keys::Keys,
     packed::{Packed, pack},
     write::{Target, crowded, step_aside},
 };
@@ -49,12 +45,10 @@ pub struct EtcdTransaction {
 /// What joined a transaction.
 #[derive(Clone)]
 struct Joined {
-    keys: Keys,
+    log: Arc<Shared>,
     known: Known,
     id: u64,
     entries: Vec<Entry>,
-    /// For how long rings are tried.
-    limit: Duration,
 }
 
 /// What a transaction did.
@@ -126,18 +120,19 @@ impl EtcdTransaction {
         let rings = joined.known.meta.rings;
         let first = rand::random_range(0..rings);
         let mut target = joined.look(&mut kv, first).await?;
-        let (began, limit) = (Instant::now(), joined.limit);
+        let keys = &joined.log.keys;
+        let (began, limit) = (Instant::now(), joined.log.settings.write_timeout);
         for round in 0.. {
             if began.elapsed() > limit {
                 break;
             }
             let another = target.another();
             let mut operations = self.operations.clone();
-            operations.extend(target.operations(&joined.keys, joined.id, &entries));
+            operations.extend(target.operations(keys, joined.id, &entries));
             let inner = Txn::new()
-                .when(target.compares(&joined.keys))
+                .when(target.compares(keys))
                 .and_then(operations)
-                .or_else(Target::look_elsewhere(&joined.keys, another));
+                .or_else(Target::look_elsewhere(keys, another));
             // The ring's conditions stand within those of the caller, so that what he does otherwise is done for his alone.
             let outer = Txn::new()
                 .when(self.compares.clone())
@@ -153,7 +148,11 @@ impl EtcdTransaction {
             if inner.succeeded() {
                 let mut responses = inner.op_responses();
                 responses.truncate(self.operations.len());
-                return Ok(committed(&response, responses));
+                let committed = committed(&response, responses);
+                let cluster = joined.known.identity.cluster;
+                let appended = target.appended(cluster, committed.revision, joined.id);
+                joined.log.unread.acknowledged(appended);
+                return Ok(committed);
             }
             target = joined.found(&response, &inner, another)?;
             step_aside(round).await;
@@ -165,7 +164,7 @@ impl EtcdTransaction {
 impl Joined {
     /// The ring of this number, as the business's client sees it.
     async fn look(&self, kv: &mut KvClient, number: u32) -> Result<Target, Error> {
-        let txn = Txn::new().and_then(Target::look_elsewhere(&self.keys, number));
+        let txn = Txn::new().and_then(Target::look_elsewhere(&self.log.keys, number));
         let response = send(kv, txn).await?;
         self.found(&response, &response, number)
     }
@@ -177,10 +176,12 @@ impl Joined {
         inner: &TxnResponse,
         number: u32,
     ) -> Result<Target, Error> {
-        let mut answer = Answer::of(COMMIT, &self.keys, inner)?;
+        let mut answer = Answer::of(COMMIT, &self.log.keys, inner)?;
         answer.cluster = outer.header().map_or(0, |header| header.cluster_id());
         let target = Target::in_answer(COMMIT, &mut answer, number).map_err(|_| elsewhere())?;
         if target.known().identity != self.known.identity {
+            // The next transaction looks anew, also where nobody reads.
+            self.log.unlearn(&self.known);
             return Err(elsewhere());
         }
         Ok(target)
@@ -207,11 +208,10 @@ impl JoinsLog<EtcdLog> for EtcdTransaction {
             }
             Some(joined) => joined.clone(),
             None => Joined {
-                keys: log.shared.keys.clone(),
+                log: Arc::clone(&log.shared),
                 known,
                 id: rand::random(),
                 entries: Vec::new(),
-                limit: log.shared.settings.write_timeout,
             },
         };
         joined.entries.extend_from_slice(entries);
@@ -254,7 +254,7 @@ fn odd_answer() -> Error {
 impl fmt::Debug for Joined {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Joined")
-            .field("keys", &self.keys)
+            .field("keys", &self.log.keys)
             .field("entries", &self.entries.len())
             .finish_non_exhaustive()
     }

@@ -20,7 +20,7 @@ impl Keys {
         }
     }
 
-    /// What does not change: version, epoch, number of rings.
+    /// What changes only when the log does: version, epoch, number of rings.
     pub(crate) fn meta(&self) -> String {
         format!("{}meta", self.root)
     }

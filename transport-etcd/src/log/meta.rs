@@ -1,4 +1,4 @@
-//! What `install` fixed, and who this log is.
+//! What `install` fixed, and which log this is.
 
 use invalidation_core::{Error, ErrorKind, LogIdentity};
 use prost::Message as _;
@@ -14,13 +14,20 @@ pub(crate) const MAX_RINGS: u32 = 24;
 /// The most entries that a ring keeps.
 pub(crate) const MAX_CAPACITY: u32 = 1_024;
 
+/// How many past epochs are remembered.
+const MAX_PAST: usize = 8;
+
+/// 128 random bits of whoever made the log, or found that it had lost something.
+pub(crate) type Epoch = [u8; 16];
+
 /// The value of the key `meta`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Meta {
-    /// 128 random bits of whoever made the log.
-    pub(crate) epoch: [u8; 16],
+    pub(crate) epoch: Epoch,
     pub(crate) rings: u32,
     pub(crate) capacity: u32,
+    /// The epochs before, the last one first.
+    past: [Option<Epoch>; MAX_PAST],
 }
 
 /// ```proto
@@ -29,6 +36,7 @@ pub(crate) struct Meta {
 ///   bytes epoch = 2;       // 16 random bytes
 ///   uint32 rings = 3;
 ///   uint32 capacity = 4;   // entries that a ring keeps
+///   repeated bytes past = 5;  // epochs of before, the last one first
 /// }
 /// ```
 #[derive(Clone, PartialEq, prost::Message)]
@@ -41,6 +49,8 @@ struct Stored {
     rings: u32,
     #[prost(uint32, tag = "4")]
     capacity: u32,
+    #[prost(bytes = "vec", repeated, tag = "5")]
+    past: Vec<Vec<u8>>,
 }
 
 impl Meta {
@@ -49,7 +59,40 @@ impl Meta {
             epoch: rand::random(),
             rings,
             capacity,
+            past: [None; MAX_PAST],
         }
+    }
+
+    /// That of the same log with another epoch, to which this one and `others` are past.
+    pub(crate) fn renewed(self, others: impl IntoIterator<Item = Epoch>) -> Self {
+        let mut renewed = Self::random(self.rings, self.capacity);
+        let older = self.past.into_iter().flatten();
+        renewed.remember([self.epoch].into_iter().chain(others).chain(older));
+        renewed
+    }
+
+    /// Makes these the past epochs, as far as there is room.
+    pub(crate) fn remember(&mut self, epochs: impl IntoIterator<Item = Epoch>) {
+        self.past = [None; MAX_PAST];
+        for epoch in epochs {
+            if self.past.contains(&Some(epoch)) {
+                continue;
+            }
+            match self.past.iter_mut().find(|place| place.is_none()) {
+                Some(place) => *place = Some(epoch),
+                None => break,
+            }
+        }
+    }
+
+    /// Whether the log has this epoch, or had it. One that it does not know is of a past that was lost, or is long ago.
+    pub(crate) fn knows(&self, epoch: Epoch) -> bool {
+        epoch == self.epoch || self.follows(epoch)
+    }
+
+    /// Whether this epoch is past, so that who has it is told.
+    pub(crate) fn follows(&self, epoch: Epoch) -> bool {
+        self.past.contains(&Some(epoch))
     }
 
     pub(crate) fn to_bytes(self) -> Vec<u8> {
@@ -58,6 +101,12 @@ impl Meta {
             epoch: self.epoch.to_vec(),
             rings: self.rings,
             capacity: self.capacity,
+            past: self
+                .past
+                .iter()
+                .flatten()
+                .map(|epoch| epoch.to_vec())
+                .collect(),
         };
         stored.encode_to_vec()
     }
@@ -78,12 +127,18 @@ impl Meta {
             )));
         }
         let epoch = stored.epoch.try_into().ok();
+        let past = stored.past.into_iter();
         epoch
             .filter(|_| (1..=MAX_RINGS).contains(&stored.rings) && stored.capacity > 0)
-            .map(|epoch| Self {
-                epoch,
-                rings: stored.rings,
-                capacity: stored.capacity,
+            .map(|epoch| {
+                let mut meta = Self {
+                    epoch,
+                    rings: stored.rings,
+                    capacity: stored.capacity,
+                    past: [None; MAX_PAST],
+                };
+                meta.remember(past.filter_map(|epoch| epoch.try_into().ok()));
+                meta
             })
             .ok_or_else(|| {
                 foreign(
@@ -98,7 +153,7 @@ impl Meta {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) cluster: u64,
-    pub(crate) epoch: [u8; 16],
+    pub(crate) epoch: Epoch,
     pub(crate) created: i64,
 }
 
@@ -144,6 +199,24 @@ mod tests {
             let e = Meta::read("test", &bytes).unwrap_err();
             assert_eq!(e.kind, ErrorKind::Incompatible, "{e}");
         }
+    }
+
+    /// P10: what was before is known, as far as there is room, and no other epoch is.
+    #[test]
+    fn p10_past_epochs_are_known() {
+        let first = Meta::random(16, 64);
+        let lost = rand::random();
+        let mut meta = first.renewed([lost, first.epoch]);
+        assert_eq!(Meta::read("test", &meta.to_bytes()).unwrap(), meta);
+        assert!(meta.knows(first.epoch) && meta.knows(lost) && meta.knows(meta.epoch));
+        assert!(!meta.knows(rand::random()) && !first.knows(lost) && !first.knows(meta.epoch));
+        for _ in 0..MAX_PAST {
+            assert!(meta.knows(first.epoch));
+            let before = meta.epoch;
+            meta = meta.renewed([]);
+            assert!(meta.knows(before));
+        }
+        assert!(!meta.knows(first.epoch));
     }
 
     #[test]

@@ -13,7 +13,9 @@ mod meta;
 mod packed;
 mod page;
 mod read;
+mod renew;
 mod ring;
+mod unread;
 mod write;
 
 use std::{
@@ -42,6 +44,7 @@ use self::{
     cursor::Mark,
     history::History,
     keys::Keys,
+    unread::Unread,
     write::Target,
 };
 pub use self::{
@@ -59,7 +62,7 @@ use crate::{
 ///
 /// # How it is kept
 /// Below `/cache-invalidation/CLUSTER/log/` stand 16 *rings*, a key each, with the newest 64 entries that went to it; a key
-/// `newest`, written by each append; and a key `meta`, written once. An append is one transaction: it writes one ring anew,
+/// `newest`, written by each append; and a key `meta`, with the log's *epoch*. An append is one transaction: it writes one ring anew,
 /// if nobody else has since it was seen, and `newest`. Where somebody has, another ring is tried. Callers that append at the
 /// same time share one transaction, and the entries of one append are never parted.
 ///
@@ -74,8 +77,21 @@ use crate::{
 /// What fails is a gap with a name: [`Purged`](invalidation_core::GapReason::Purged) where a ring forgot,
 /// [`WitnessLost`](invalidation_core::GapReason::WitnessLost) after a restore,
 /// [`EntriesLost`](invalidation_core::GapReason::EntriesLost) where somebody deleted a key, and
-/// [`IdentityChanged`](invalidation_core::GapReason::IdentityChanged) on another cluster, or a log that was made anew. None
-/// of it reads history, so compaction takes nothing from a reader.
+/// [`IdentityChanged`](invalidation_core::GapReason::IdentityChanged) on another cluster, another epoch, or a log that was
+/// made anew. None of it reads history, so compaction takes nothing from a reader.
+///
+/// # When an older state comes back
+/// A reader that had read less than what came back finds all in order, and would miss what was appended between the copy and
+/// the restore. So whoever knows better tells all others: a reader whose last append is gone; a handle that appended what is
+/// gone, which it remembers until it has read on from there; and who had an epoch that the log does not know any more. They
+/// give the log another epoch, by comparing and setting `meta`, in which the epochs before are past: as many as find the same
+/// loss settle on one, and each reader flushes once. Until one of them reads, nobody is told, so the bound of `max_staleness`
+/// is exceeded by that; and **what nobody alive had read or appended through a handle is not told**, nor is what rings have
+/// forgotten since. Where a user may not write `meta`, or the store is full, he is told himself, and a warning says that
+/// others are not.
+///
+/// A log whose keys were deleted, or which lost its disk, is made anew by the next read of a handle that has installed it
+/// (`P20`), and every reader is told. To end a cluster, stop its nodes first.
 ///
 /// # What it promises
 /// | promise | holds | why |
@@ -112,10 +128,8 @@ use crate::{
 /// - Authentication, with a role for this prefix, and `--auth-token jwt`, or know this: a simple token of before a restore is
 ///   waited for by the restored member, so that the first call of each handle ends with its timeout.
 /// - A full store ([`ReadOnly`](invalidation_core::ErrorKind::ReadOnly)) is still read.
-/// - A restore by `etcdctl snapshot restore`, or of keys and values alone, is told to every reader. One of a copied disk, or
-///   of several members that lost their last writes, is told to those who had read what is gone; **a node whose last read was
-///   before the copy is not told**, and misses what was appended between the copy and the restore: restart the nodes after
-///   it, or delete the keys of the log's prefix, which makes it anew.
+/// - A restored store needs nothing more: see above. One with another cluster id (`--initial-cluster-token`) is told to every
+///   reader by that alone.
 #[derive(Debug)]
 pub struct EtcdLog {
     shared: Arc<Shared>,
@@ -130,6 +144,9 @@ pub(crate) struct Shared {
     link: Link,
     /// What was seen last.
     known: RwLock<Option<Known>>,
+    pub(crate) unread: Unread,
+    /// Whether this handle has installed it, so that it may do so again.
+    is_installed: AtomicBool,
     history: History,
     closed: AtomicBool,
 }
@@ -146,6 +163,8 @@ impl EtcdLog {
             keys,
             link,
             known: RwLock::new(None),
+            unread: Unread::default(),
+            is_installed: AtomicBool::new(false),
             history: History::default(),
             closed: AtomicBool::new(false),
         });
@@ -215,6 +234,14 @@ impl Shared {
     fn learn(&self, known: Known) {
         if self.known() != Some(known) {
             *self.known.write() = Some(known);
+        }
+    }
+
+    /// This is not there any more.
+    fn unlearn(&self, old: &Known) {
+        let mut known = self.known.write();
+        if *known == Some(*old) {
+            *known = None;
         }
     }
 
@@ -291,6 +318,7 @@ impl InvalidationLog for EtcdLog {
         self.shared.check_open("install")?;
         let known = install::install(&self.shared).await?;
         self.shared.learn(known);
+        self.shared.is_installed.store(true, Ordering::Release);
         Ok(())
     }
 

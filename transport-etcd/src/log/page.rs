@@ -4,16 +4,17 @@ use bytes::Bytes;
 use invalidation_core::{GapReason, LoggedEntry};
 
 use super::{
+    answer::Known,
     cursor::{Mark, Passed, Witness, position},
     entry,
-    meta::Identity,
     ring::{Batch, Place, Ring},
+    unread::Seen,
 };
 
 /// The rings at one revision, and what the server counts.
 #[derive(Debug)]
 pub(crate) struct View {
-    pub(crate) identity: Identity,
+    pub(crate) known: Known,
     /// The newest append of all.
     pub(crate) newest: Place,
     /// The version of the key `newest`.
@@ -27,6 +28,18 @@ pub(crate) struct View {
 pub(crate) struct Size {
     pub(crate) entries: usize,
     pub(crate) bytes: usize,
+}
+
+/// What became of an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is there, or its ring forgot it, which hides what else became of it. Or else every reader is told, by another
+    /// epoch, another cluster, or a log that was made anew.
+    Kept,
+    /// It is in no past of this log: an older state came back.
+    Lost,
+    /// Its ring is not there. Where all rings were asked for, somebody has deleted that, which each reader counts by itself.
+    Absent,
 }
 
 /// A page that was cut from a view.
@@ -48,7 +61,7 @@ impl View {
     ///   revisions were used again.
     /// - As many appends are here as the server counted since. Then none of them fell out of its ring, or was deleted.
     pub(crate) fn read(&self, mark: &Mark, size: Size) -> Result<Cut, GapReason> {
-        if mark.identity != self.identity {
+        if mark.identity != self.known.identity {
             return Err(GapReason::IdentityChanged);
         }
         let is_forgotten = self.has_forgotten(mark);
@@ -104,7 +117,7 @@ impl View {
             ring: *ring,
         });
         Mark {
-            identity: self.identity,
+            identity: self.known.identity,
             at: self.newest,
             version: self.version,
             passed: Passed::Whole,
@@ -113,6 +126,66 @@ impl View {
                 .max()
                 .unwrap_or(Witness::NONE),
         }
+    }
+
+    /// Whether something may be lost of which other readers do not know, so that all rings are to be looked at.
+    pub(crate) fn may_have_lost(
+        &self,
+        mark: &Mark,
+        gap: Option<GapReason>,
+        unread: &[Seen],
+    ) -> bool {
+        self.is_any(mark, gap, unread, |fate| fate != Fate::Kept)
+    }
+
+    /// Whether something is lost of which other readers may not know: by what this reader has read, who has a `gap` or none,
+    /// or by what the handle has appended. Of a view of all rings.
+    pub(crate) fn has_lost(&self, mark: &Mark, gap: Option<GapReason>, unread: &[Seen]) -> bool {
+        self.is_any(mark, gap, unread, |fate| fate == Fate::Lost)
+    }
+
+    fn is_any(
+        &self,
+        mark: &Mark,
+        gap: Option<GapReason>,
+        unread: &[Seen],
+        is: impl Fn(Fate) -> bool,
+    ) -> bool {
+        let read = Seen {
+            identity: mark.identity,
+            witness: mark.witness,
+        };
+        let is_of_another_past = || {
+            mark.identity == self.known.identity
+                && self.places().any(|place| is_of_another_past(mark, place))
+        };
+        gap.is_some() && (is(self.fate(&read)) || is_of_another_past())
+            || unread.iter().any(|append| is(self.fate(append)))
+    }
+
+    /// What became of an append that was there (`P1`, `P10`).
+    pub(crate) fn fate(&self, append: &Seen) -> Fate {
+        let (was, is) = (append.identity, self.known.identity);
+        let Witness { place, ring } = append.witness;
+        let fate_if = |is_lost| if is_lost { Fate::Lost } else { Fate::Kept };
+        if was.cluster != is.cluster {
+            return Fate::Kept;
+        }
+        if was.epoch != is.epoch {
+            return fate_if(!self.known.meta.knows(was.epoch));
+        }
+        if was.created != is.created || append.witness == Witness::NONE {
+            return Fate::Kept;
+        }
+        if self.newest.revision < place.revision {
+            return Fate::Lost;
+        }
+        let mut rings = self.rings.iter();
+        let Some((_, held)) = rings.find(|(number, _)| *number == ring) else {
+            return Fate::Absent;
+        };
+        let is_there = held.batches.iter().any(|batch| batch.place == place);
+        fate_if(!is_there && held.floor != place && held.floor.revision <= place.revision)
     }
 
     /// Whether the past of `mark` is this one.
@@ -195,7 +268,7 @@ impl View {
 
     fn logged(&self, place: Place, index: u32, stored: &Bytes) -> LoggedEntry {
         LoggedEntry {
-            position: position(self.identity.to_word(), place.id, index),
+            position: position(self.known.identity.to_word(), place.id, index),
             payload: entry::decode(stored),
         }
     }

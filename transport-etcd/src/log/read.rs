@@ -1,15 +1,22 @@
 //! Reading on, in one round trip.
 
-use std::time::Instant;
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
-use etcd_client::{Compare, CompareOp, Txn};
+use etcd_client::{Compare, CompareOp, Txn, TxnOp};
 use invalidation_core::{Completeness, Error, GapReason, Page, ReadRequest};
 
 use super::{
     Shared,
     answer::{Answer, Known, look, look_since, newest_value},
+    bounded,
     cursor::{Mark, Passed, Witness},
-    page::{Size, View},
+    install,
+    keys::Keys,
+    page::{Cut, Size, View},
+    renew::renew,
 };
 
 const OPERATION: &str = "read";
@@ -20,12 +27,14 @@ const OPERATION: &str = "read";
 /// its conditions say so, and nothing but that is answered.
 pub(crate) async fn page(shared: &Shared, request: &ReadRequest<'_>) -> Result<Page, Error> {
     let began = Instant::now();
+    let left = || shared.settings.read_timeout.saturating_sub(began.elapsed());
     let Some(mark) = Mark::from_cursor(request.after) else {
-        return expired(shared, request, GapReason::CursorUnreadable, began).await;
+        return expired(shared, request, GapReason::CursorUnreadable, left()).await;
     };
-    let known = shared
-        .known()
-        .filter(|known| known.identity == mark.identity && mark.passed == Passed::Whole);
+    let unread = shared.unread.before();
+    let known = shared.known().filter(|known| {
+        known.identity == mark.identity && mark.passed == Passed::Whole && unread.appends.is_empty()
+    });
     let mut all = look(&shared.keys);
     all.push(look_since(&shared.keys, mark.witness.place.revision));
     let txn = match known {
@@ -41,7 +50,7 @@ pub(crate) async fn page(shared: &Shared, request: &ReadRequest<'_>) -> Result<P
     if known.is_some() && response.succeeded() {
         let cluster = response.header().map(|header| header.cluster_id());
         if cluster != Some(mark.identity.cluster) {
-            return expired(shared, request, GapReason::IdentityChanged, began).await;
+            return expired(shared, request, GapReason::IdentityChanged, left()).await;
         }
         return Ok(Page::Entries {
             entries: Vec::new(),
@@ -49,48 +58,72 @@ pub(crate) async fn page(shared: &Shared, request: &ReadRequest<'_>) -> Result<P
             complete: Completeness::AsOf(request.started),
         });
     }
-    let view = view(
-        shared,
-        OPERATION,
-        Answer::of(OPERATION, &shared.keys, &response)?,
-    )?;
+    let answer = Answer::of(OPERATION, &shared.keys, &response)?;
+    if answer.is_gone() && shared.is_installed.load(Ordering::Acquire) {
+        // Nobody else would make it anew (`P20`).
+        let made = bounded(OPERATION, left(), install::install(shared)).await?;
+        shared.learn(made);
+        return expired(shared, request, GapReason::IdentityChanged, left()).await;
+    }
+    let view = view(shared, OPERATION, answer)?;
     let size = Size {
         entries: request.max_entries,
         bytes: request.max_bytes,
     };
-    match view.read(&mark, size) {
-        Ok(cut) => Ok(Page::Entries {
-            entries: cut.entries,
-            next: cut.next.to_cursor(),
-            complete: if cut.is_complete {
-                Completeness::AsOf(request.started)
-            } else {
-                Completeness::Partial
-            },
-        }),
-        Err(reason) => {
+    let found = view.read(&mark, size);
+    let reason = found.as_ref().err().copied();
+    let all = match view.may_have_lost(&mark, reason, &unread.appends) {
+        true => Some(look_at_all(shared, OPERATION, left()).await?),
+        false => None,
+    };
+    let lost = all.filter(|all| all.has_lost(&mark, reason, &unread.appends));
+    let page = match (found, lost) {
+        (Ok(cut), None) => {
+            shared.unread.passed(&unread, &cut.next);
+            return Ok(entries(request, cut));
+        }
+        (found, Some(all)) => {
+            let reason = found.err().unwrap_or(GapReason::WitnessLost);
+            let known = unread.appends.iter().map(|append| append.identity.epoch);
+            let known = known.chain([mark.identity.epoch]);
+            let renewed = renew(shared, OPERATION, left(), &all.known, known).await?;
+            gap(request, &renewed.unwrap_or(all).head(), reason)
+        }
+        (Err(reason), None) => {
             let head = view.head();
             // The newest append is its own witness, in this view already.
             if head.witness.place == head.at {
-                return Ok(gap(request, &head, reason));
+                gap(request, &head, reason)
+            } else {
+                let all = look_at_all(shared, OPERATION, left()).await?;
+                gap(request, &all.head(), reason)
             }
-            expired(shared, request, reason, began).await
         }
-    }
+    };
+    shared.unread.flushed(&unread);
+    Ok(page)
 }
 
 /// The mark behind everything.
 pub(crate) async fn head(
     shared: &Shared,
     operation: &'static str,
-    limit: std::time::Duration,
+    limit: Duration,
 ) -> Result<Mark, Error> {
-    let mut all = look(&shared.keys);
-    all.push(look_since(&shared.keys, 0));
-    let txn = Txn::new().and_then(all);
+    let view = look_at_all(shared, operation, limit).await?;
+    Ok(view.head())
+}
+
+/// All of the log.
+async fn look_at_all(
+    shared: &Shared,
+    operation: &'static str,
+    limit: Duration,
+) -> Result<View, Error> {
+    let txn = Txn::new().and_then(everything(&shared.keys));
     let response = shared.txn(operation, limit, txn).await?;
     let answer = Answer::of(operation, &shared.keys, &response)?;
-    Ok(view(shared, operation, answer)?.head())
+    view(shared, operation, answer)
 }
 
 /// The head of a view of its own, later than the one that told of the gap: both are of this read.
@@ -98,10 +131,9 @@ async fn expired(
     shared: &Shared,
     request: &ReadRequest<'_>,
     reason: GapReason,
-    began: Instant,
+    limit: Duration,
 ) -> Result<Page, Error> {
-    let left = shared.settings.read_timeout.saturating_sub(began.elapsed());
-    let head = head(shared, OPERATION, left).await?;
+    let head = head(shared, OPERATION, limit).await?;
     Ok(gap(request, &head, reason))
 }
 
@@ -113,11 +145,31 @@ fn gap(request: &ReadRequest<'_>, head: &Mark, reason: GapReason) -> Page {
     }
 }
 
+fn entries(request: &ReadRequest<'_>, cut: Cut) -> Page {
+    Page::Entries {
+        entries: cut.entries,
+        next: cut.next.to_cursor(),
+        complete: match cut.is_complete {
+            true => Completeness::AsOf(request.started),
+            false => Completeness::Partial,
+        },
+    }
+}
+
+/// Asks for all rings, and for what tells which log it is.
+pub(crate) fn everything(keys: &Keys) -> Vec<TxnOp> {
+    let mut all = look(keys);
+    all.push(look_since(keys, 0));
+    all
+}
+
 /// That the log is the same, nothing was appended to it, and the ring of the witness is there.
 fn nothing_new(shared: &Shared, known: &Known, mark: &Mark) -> Vec<Compare> {
     let (meta, newest) = (shared.keys.meta(), shared.keys.newest());
     let mut compares = vec![
-        Compare::mod_revision(meta, CompareOp::Equal, known.meta_revision),
+        Compare::mod_revision(meta.clone(), CompareOp::Equal, known.meta_revision),
+        // After a restore the same revision may have brought another one.
+        Compare::value(meta, CompareOp::Equal, known.meta.to_bytes()),
         Compare::create_revision(newest.clone(), CompareOp::Equal, mark.identity.created),
         Compare::mod_revision(newest.clone(), CompareOp::Equal, mark.at.revision),
         Compare::version(newest.clone(), CompareOp::Equal, mark.version),
@@ -131,11 +183,15 @@ fn nothing_new(shared: &Shared, known: &Known, mark: &Mark) -> Vec<Compare> {
     compares
 }
 
-fn view(shared: &Shared, operation: &'static str, answer: Answer) -> Result<View, Error> {
+pub(crate) fn view(
+    shared: &Shared,
+    operation: &'static str,
+    answer: Answer,
+) -> Result<View, Error> {
     let (known, newest) = answer.known(operation)?;
     shared.learn(known);
     Ok(View {
-        identity: known.identity,
+        known,
         newest: newest.place,
         version: newest.version,
         rings: answer

@@ -8,10 +8,11 @@ use invalidation_core::{Error, ErrorKind, Position};
 
 use super::{
     answer::{Answer, Known, look, look_at, newest_value},
-    cursor::positions,
+    cursor::{Witness, positions},
     keys::Keys,
     meta::Identity,
     ring::{Place, Ring},
+    unread::Seen,
 };
 use crate::error::error;
 
@@ -115,6 +116,20 @@ impl Target {
         let mut all = look(keys);
         all.push(look_at(keys, another));
         all
+    }
+
+    /// The append of this id, which was committed at this revision of this cluster.
+    pub(crate) fn appended(&self, cluster: u64, revision: i64, id: u64) -> Seen {
+        Seen {
+            identity: Identity {
+                cluster,
+                ..self.known.identity
+            },
+            witness: Witness {
+                place: Place { revision, id },
+                ring: self.number,
+            },
+        }
     }
 
     /// Where the entries stand that were committed, and the ring for the next append.

@@ -127,6 +127,19 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The next page, once the server answers again.
+pub(crate) async fn next_page(reader: &mut Reader<'_>) -> Result<Vec<String>, GapReason> {
+    let answered = async {
+        loop {
+            match reader.page().await {
+                Ok(page) => break page.map(|(entries, _)| entries),
+                Err(e) => assert_eq!(e.retry, invalidation_core::Retry::Temporary, "{e}"),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, answered).await.unwrap()
+}
+
 /// The key of an entry, or what could not be read.
 fn word(logged: &LoggedEntry) -> String {
     match &logged.payload {

@@ -13,7 +13,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("whoever_installs_first_decides", first_decides),
         trial("a_log_of_a_newer_version_is_refused", newer),
         trial("a_log_that_is_not_there_is_told", missing),
-        trial("p10_a_log_without_its_newest_is_made_anew", half_deleted),
+        trial("p20_a_log_that_was_deleted_is_made_anew", deleted),
         trial("settings_that_cannot_be_are_refused", refused),
         trial("a_token_that_is_not_taken_costs_no_call", token),
     ]
@@ -83,34 +83,45 @@ async fn missing(server: &'static Server) {
     }
 }
 
-/// P10: half a log is none. Who installs makes another, and every reader is told.
-async fn half_deleted(server: &'static Server) {
-    for key in ["newest", "meta"] {
+/// P10, P20: a log that is gone, or half of one, is made anew by the next read of who has installed it before, with another
+/// epoch, so that every reader is told. Who has not says what to do.
+async fn deleted(server: &'static Server) {
+    for key in ["newest", "meta", ""] {
         let cluster = fresh();
-        let log = installed(builder(server.address(), &cluster)).await;
-        let other = installed(builder(server.address(), &cluster)).await;
-        append(&log, "1").await;
-        let mut reader = Reader::cold(&log).await;
-        append(&log, "2").await;
-        let key = prefix(&cluster) + key;
-        client(server)
-            .await
-            .delete(key.clone(), None::<DeleteOptions>)
-            .await
-            .unwrap();
-        let e = log.append(&[super::bed::key("3")]).await.unwrap_err();
-        assert_eq!(e.kind, ErrorKind::Unavailable, "{key}: {e}");
-        let e = reader.page().await.unwrap_err();
-        assert_eq!(e.kind, ErrorKind::Unavailable, "{key}: {e}");
-        other.install().await.unwrap();
-        append(&log, "4").await;
-        assert_eq!(
-            reader.read().await,
-            Err(GapReason::IdentityChanged),
-            "{key}"
+        let builder = builder(server.address(), &cluster);
+        let log = installed(builder.clone()).await;
+        let (other, idle) = (
+            installed(builder.clone()).await,
+            builder.connect().await.unwrap(),
         );
+        append(&log, "1").await;
+        let mut readers = [
+            Reader::cold(&idle).await,
+            Reader::cold(&log).await,
+            Reader::cold(&other).await,
+        ];
+        append(&log, "2").await;
+        let options = key.is_empty().then(|| DeleteOptions::new().with_prefix());
+        let mut client = client(server).await;
+        let deleted = client.delete(prefix(&cluster) + key, options).await;
+        assert!(deleted.unwrap().deleted() > 0);
+        let [idle, one, two] = &mut readers;
+        for e in [
+            log.append(&[super::bed::key("3")]).await.unwrap_err(),
+            idle.page().await.unwrap_err(),
+        ] {
+            assert_eq!(e.kind, ErrorKind::Unavailable, "{key}: {e}");
+            assert!(e.message.contains("run install"), "{key}: {e}");
+        }
+        let (first, second) = tokio::join!(one.read(), two.read());
+        for told in [first, second, idle.read().await] {
+            assert_eq!(told, Err(GapReason::IdentityChanged), "{key}");
+        }
+        append(&log, "4").await;
         append(&other, "5").await;
-        assert_eq!(reader.read().await.unwrap(), ["5"], "{key}");
+        for reader in &mut readers {
+            assert_eq!(reader.read().await.unwrap(), ["4", "5"], "{key}");
+        }
     }
 }
 

@@ -182,24 +182,30 @@ async fn elsewhere(server: &'static Server) {
     }
 }
 
-/// A log that was made anew while the transaction was open is another one.
+/// A log that was made anew while the transaction was open is another one. The next transaction knows it, also where nobody
+/// reads.
 async fn made_anew(server: &'static Server) {
     let cluster = fresh();
-    let log = installed(builder(server.address(), &cluster)).await;
+    let builder = builder(server.address(), &cluster);
+    let (log, other) = (installed(builder.clone()).await, installed(builder).await);
     let mut client = client(server).await;
     let row = fresh();
-    let put = TxnOp::put(row.as_str(), "new", None);
-    let mut transaction = EtcdTransaction::new().and_then([put]);
-    join(&mut transaction, &log, "1").await;
+    let transaction = || EtcdTransaction::new().and_then([TxnOp::put(row.as_str(), "new", None)]);
+    let mut open = transaction();
+    join(&mut open, &log, "1").await;
     let all = etcd_client::DeleteOptions::new().with_prefix();
     client
         .delete(super::bed::prefix(&cluster), Some(all))
         .await
         .unwrap();
-    log.install().await.unwrap();
-    match transaction.commit(&client).await {
+    other.install().await.unwrap();
+    match open.commit(&client).await {
         Err(NotCommitted::Failed(e)) => assert_eq!(e.kind, ErrorKind::Invalid, "{e}"),
         other => panic!("expected the transaction to be refused, and found {other:?}"),
     }
     assert_eq!(value(&mut client, &row).await, None);
+    let mut next = transaction();
+    join(&mut next, &log, "2").await;
+    next.commit(&client).await.unwrap();
+    assert_eq!(value(&mut client, &row).await.as_deref(), Some("new"));
 }

@@ -3,8 +3,9 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use etcd_client::{DeleteOptions, GetOptions};
-use invalidation_core::{GapReason, InvalidationLog as _};
+use invalidation_core::{GapReason, InvalidationLog as _, JoinsLog as _};
 use invalidation_testbed::Server;
+use invalidation_transport_etcd::EtcdTransaction;
 use libtest_mimic::Trial;
 
 use super::bed::{Reader, append, builder, client, fresh, installed, key, prefix, trial};
@@ -16,6 +17,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("p1_many_nodes_append_at_once", contention),
         trial("p10_a_ring_that_was_deleted_is_made_anew", deleted),
         trial("p12_a_ring_that_is_none_is_made_anew", junk),
+        trial("p12_what_is_no_newest_is_written_over", no_newest),
         trial("p11_what_is_too_large_clears_its_cache", too_large),
         trial("compaction_takes_nothing_from_the_log", compacted),
     ]
@@ -161,6 +163,44 @@ async fn junk(server: &'static Server) {
     assert_eq!(reader.read().await, Ok(vec![]));
     append(&log, "2").await;
     assert_eq!(reader.read().await.unwrap(), ["2"]);
+}
+
+/// P12: what is no append in place of the newest one is told as one that is gone, and hides nothing: the log is read, and
+/// the next append writes over it.
+async fn no_newest(server: &'static Server) {
+    let cluster = fresh();
+    let builder = builder(server.address(), &cluster);
+    let log = installed(builder.clone()).await;
+    let mut behind = Reader::cold(&log).await;
+    append(&log, "1").await;
+    let mut ahead = Reader::cold(&log).await;
+    let newest = format!("{}newest", prefix(&cluster));
+    let mut client = client(server).await;
+    for (number, junk) in [&b"\xff\xfe"[..], b"none", b"", b"00000000000000ff"]
+        .iter()
+        .enumerate()
+    {
+        client.put(newest.as_str(), *junk, None).await.unwrap();
+        for reader in [&mut ahead, &mut behind] {
+            assert_eq!(reader.read().await, Err(GapReason::EntriesLost));
+            assert_eq!(reader.read().await, Ok(vec![]));
+        }
+        let late = installed(builder.clone()).await;
+        let mut cold = Reader::cold(&late).await;
+        let text = number.to_string();
+        match number {
+            0 => {
+                let mut transaction = EtcdTransaction::new();
+                transaction.append_in(&late, &[key(&text)]).await.unwrap();
+                transaction.commit(&client).await.unwrap();
+            }
+            _ => append(&late, &text).await,
+        }
+        assert_eq!(cold.read().await, Ok(vec![text.clone()]));
+        for reader in [&mut ahead, &mut behind] {
+            assert_eq!(reader.read().await, Ok(vec![text.clone()]));
+        }
+    }
 }
 
 /// P11: an entry that no request holds is not refused and not dropped: it clears its cache.
