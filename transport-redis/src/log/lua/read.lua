@@ -1,7 +1,7 @@
 -- ARGV: the id to read on from, nothing for the head alone; at most how many rows, and after how many bytes to stop; the
 -- id of a row that the caller knows, or nothing.
 local key, after = KEYS[1], ARGV[1]
-local role, history = server()
+local role, history, took_over = server()
 if role ~= 'master' then return {role} end
 local kind, version, epoch = mark(key)
 if not version then return {role, history, kind} end
@@ -11,8 +11,9 @@ local head = {role, history, kind, version, epoch, last}
 head[7] = oldest and oldest[1]
 head[8] = newest and newest[1] == last and (named(newest[2]).nonce or '')
 head[9] = ARGV[4] ~= '' and nonce_at(key, ARGV[4])
+head[10] = took_over and 1 or 0
 if after == '' then return head end
-head[10] = nonce_at(key, after)
+head[11] = nonce_at(key, after)
 local rows, bytes, most, room, step = {}, 0, tonumber(ARGV[2]), tonumber(ARGV[3]), 1
 local more, count, cut
 local last_of_all = '18446744073709551615-18446744073709551615'
@@ -30,6 +31,6 @@ repeat
   local fit = math.floor((room - bytes) * #rows / math.max(bytes, 1))
   step = math.max(1, math.min(step * 4, fit, 100))
 until #more < count or #rows >= most or bytes >= room
-head[11] = rows
-head[12] = #more < count and not cut and 1 or 0
+head[12] = rows
+head[13] = #more < count and not cut and 1 or 0
 return head
