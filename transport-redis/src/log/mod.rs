@@ -106,7 +106,7 @@ use crate::{
 /// ```
 ///
 /// on the log's key, `~cache_invalidation:*`; one who only reads `+eval_ro +evalsha_ro +info +type +xinfo +xrange` and
-/// `%R~cache_invalidation:*`.
+/// `%R~cache_invalidation:*`. On another database than 0 both need `+select`.
 #[derive(Debug)]
 pub struct RedisLog {
     shared: Arc<Shared>,
