@@ -13,7 +13,8 @@ if version and history == ARGV[4] and time_of(epoch) < time_of(ARGV[5]) then
   turned = true
 elseif version and (history == ARGV[4] or took_over) and epoch == ARGV[5] and ARGV[6] ~= '' then
   local last = tonumber(string.match(named(redis.call('XINFO', 'STREAM', key))['last-generated-id'], '^(%d+)'))
-  local nonce = nonce_at(key, ARGV[6])
+  local row = redis.call('XRANGE', key, ARGV[6], ARGV[6])[1]
+  local nonce = row and nonce_of(row[2])
   turned = last < tonumber(string.match(ARGV[6], '^(%d+)')) or (nonce and nonce ~= ARGV[7])
 end
 if turned then

@@ -44,8 +44,7 @@ local function mark_with(key, version, random, seen)
   return epoch
 end
 
--- The nonce of the row at exactly this id, empty when it has none; false when there is no such row.
-local function nonce_at(key, id)
-  local row = redis.call('XRANGE', key, id, id)[1]
-  return row and (named(row[2]).nonce or '') or false
+-- The nonce among the fields of a row, empty when there is none; no log's own is longer.
+local function nonce_of(fields)
+  return string.sub(named(fields).nonce or '', 1, 64)
 end
