@@ -87,7 +87,7 @@ use crate::{
 /// | promise | |
 /// | --- | --- |
 /// | each entry is read, or a gap is told (`P1`, `P10`, `P13`) | yes, as above |
-/// | an entry shares the fate of a transaction (`P2`) | not of another database's; in the same Redis with [`RedisWrite`] |
+/// | an entry shares the fate of a transaction (`P2`) | of a script on data in the same Redis, with [`RedisWrite`]; of a transaction elsewhere not |
 /// | bounded staleness (`P3`, `P4`) | as long as there is one primary |
 /// | what was acknowledged is kept | no: Redis acknowledges before its replicas have it, and by default before its disk has it. What is lost is told, but for what a primary took that had been replaced already: see above |
 /// | ages by one clock (`P17`) | yes: the server's. What was stamped before a start or a promotion counts as of the next entry |
@@ -361,6 +361,8 @@ pub(crate) fn closed(operation: &'static str) -> Error {
 impl InvalidationLog for RedisLog {
     fn capabilities(&self) -> LogCapabilities {
         let mut capabilities = LogCapabilities::new(BACKEND);
+        // Of business data in the same Redis: see RedisWrite.
+        capabilities.transactional = true;
         capabilities.reads = ReadConsistency::SinglePrimary;
         capabilities.shared_across_hosts = true;
         // `keeps_acknowledged` stays false: replication is asynchronous, whatever the server's own files do.
