@@ -100,7 +100,8 @@ pub trait InvalidationLog: fmt::Debug + Send + Sync + 'static {
 pub struct LogCapabilities {
     /// The backend's name: `"sqlite"`.
     pub name: &'static str,
-    /// Whether an invalidation can join a transaction (`P2`). Where it cannot, writers use
+    /// Whether an invalidation can join a write of business data on the log's own server (`P2`), by
+    /// [`JoinsLog`] or a [`LogStatement`]. Where it cannot, and where the data is elsewhere, writers use
     /// [`Changes::in_two_steps`](crate::Changes::in_two_steps), and one that dies between its commit and the append leaves
     /// other nodes bounded by their TTL alone.
     pub transactional: bool,
@@ -271,7 +272,8 @@ impl LogStatement {
 /// transaction of the caller. Naming its own log as `L` satisfies the orphan rule, and lets
 /// `invalidate_in(&mut tx, …)` infer the log.
 pub trait JoinsLog<L: InvalidationLog>: Send {
-    /// Appends `entries` to `log` inside this transaction; it neither commits nor rolls back.
+    /// Appends `entries` to `log` inside this transaction; it neither commits nor rolls back. One position for each, or none
+    /// at all where they are known only as it commits.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) when the transaction is on a database other than

@@ -144,6 +144,11 @@ fn refused(operation: &'static str, code: &str, detail: &str) -> Error {
             ErrorKind::Unavailable,
             "the server takes no further connection: see its maxclients",
         ),
+        // The driver says ERR of whatever the server answered to SELECT.
+        "ERR" if detail.contains("no permissions to run the 'select' command") => (
+            ErrorKind::Denied,
+            "give the user +select with ACL SETUSER, which another database than 0 needs",
+        ),
         "ERR" if detail.contains("unknown command") => (
             ErrorKind::Unsupported,
             "the server is too old, or the command was renamed away",

@@ -16,7 +16,7 @@
 //! | --- | --- | --- |
 //! | by | Pub/Sub, sharded in a cluster | a stream with dense ids, by Lua scripts |
 //! | what the server took is kept | no: at most once | while the server lives; a crash, and a failover before replicas have it, may take it back |
-//! | what is lost is told | as a gap, or by the end of a subscription | always, as a gap |
+//! | what is lost is told | as a gap, or by the end of a subscription | as a gap, by the server's history, or by who appended it |
 //! | a write and its invalidation are one step | | where the data is in the same Redis: [`RedisWrite`] |
 //! | one primary alone serves | as long as Redis itself knows that there is one | as with the transport |
 //!

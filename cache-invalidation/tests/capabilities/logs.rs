@@ -167,14 +167,18 @@ const MYSQL: Words = Words {
 const REDIS: Words = Words {
     log: "redis",
     with: "",
-    joined_by: Some("`RedisWrite`, a Lua script on business data in the same Redis"),
+    joined_by: Some(
+        "`RedisWrite`, a Lua script on business data in the same Redis, which keeps its entries also where it fails half way; \
+         elsewhere `in_two_steps`",
+    ),
     forgets: "what is older than `retention`, or beyond `max_entries`",
     p1: Some(
         "Redis acknowledges before replicas have it, and by default before it is on disk. A crash or a failover may take back \
-         what was acknowledged. Every reader is told of each start of the server and of each promotion, and flushes: nothing \
-         stale is kept, but for a write that a cut-off primary acknowledged, until its readers notice (`P3`).",
+         what was acknowledged. Every reader is told of each start of the server and of each promotion, and flushes. What a \
+         primary acknowledges after it was replaced is told by the node that appended it, with its next call; where that node \
+         has died, or another told of its own before, readers are bounded by their TTL alone.",
     ),
-    p2: Some(TWO_STEPS),
+    p2: None,
     p3: Some(
         "A primary that was cut off from its Sentinels or its cluster serves reads until it notices, and those who read it are \
          bounded by what it knows. `min-replicas-to-write` keeps it from acknowledging what will be lost. Replicas are refused.",

@@ -152,11 +152,12 @@ async fn append(shared: &Shared, group: &[Job]) -> Result<Vec<Position>, Error> 
     let mut slot = shared.writer.lock().await;
     // Queued before the log was closed: it must not connect again.
     shared.check_open(OPERATION)?;
+    let known = shared.known();
     let mut arguments = Arguments::default()
         .and(VERSION.to_string())
         .and(random())
         .and(settings.max_entries.clone())
-        .and_known(shared.known().as_ref());
+        .and_known(known.as_ref());
     for entry in entries() {
         encode(entry, &mut arguments);
     }
@@ -168,7 +169,7 @@ async fn append(shared: &Shared, group: &[Job]) -> Result<Vec<Position>, Error> 
     let Some(before) = before(&reply) else {
         return Err(spoilt(&settings.key));
     };
-    slot.put(link);
+    slot.put_unless_moved(link, known, identity);
     drop(slot);
     let word = identity.to_word();
     let positions: Vec<_> = (before + 1..)

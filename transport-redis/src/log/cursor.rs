@@ -51,9 +51,19 @@ impl Identity {
         epoch_text(self.epoch)
     }
 
+    /// Whether both are of one server's past.
+    pub(crate) fn has_history_of(self, other: Self) -> bool {
+        self.history == other.history
+    }
+
+    /// Whether both are of one stream, on whatever server.
+    pub(crate) fn has_epoch_of(self, other: Self) -> bool {
+        self.epoch == other.epoch
+    }
+
     /// Whether this one was made before `later`, by the same clock; `false` when that cannot be told.
     pub(crate) fn is_before(self, later: Self) -> bool {
-        self.history == later.history && self.epoch >> 64 < later.epoch >> 64
+        self.has_history_of(later) && self.epoch >> 64 < later.epoch >> 64
     }
 
     fn to_bytes(self) -> [u8; Self::BYTES] {

@@ -74,13 +74,22 @@ use crate::{
 /// call of any kind: it gives the log another epoch. Only when no such node lives any more they are not: delete the key
 /// before it is restored, or restore by the server's own file.
 ///
+/// A primary that was replaced, and does not know it yet, goes on acknowledging what is lost, after everybody was told of the
+/// promotion. Whoever appended or read such an entry gives the log another epoch as well, with its first call to the new
+/// primary. Nothing tells it whether the entry came before the promotion or after it, so a failover that lost entries may be
+/// told twice. Not told is what such a primary took from a node that has died since, or from one that comes after another has
+/// told of its own; nor what a server goes on taking whose file was started elsewhere: end it first.
+///
+/// As long as a node that has to tell of a loss cannot write, its own reads fail. One that has no right to write tells nobody
+/// but itself, and logs a warning.
+///
 /// # What it promises, and what not
 /// | promise | |
 /// | --- | --- |
 /// | each entry is read, or a gap is told (`P1`, `P10`, `P13`) | yes, as above |
-/// | an entry shares the fate of a transaction (`P2`) | not of another database's; in the same Redis with [`RedisWrite`] |
+/// | an entry shares the fate of a transaction (`P2`) | of a script on data in the same Redis, with [`RedisWrite`]; of a transaction elsewhere not |
 /// | bounded staleness (`P3`, `P4`) | as long as there is one primary |
-/// | what was acknowledged is kept | no: Redis acknowledges before its replicas have it, and by default before its disk has it. What is lost is told, but for what a primary took that had been replaced already |
+/// | what was acknowledged is kept | no: Redis acknowledges before its replicas have it, and by default before its disk has it. What is lost is told, but for what a primary took that had been replaced already: see above |
 /// | ages by one clock (`P17`) | yes: the server's. What was stamped before a start or a promotion counts as of the next entry |
 ///
 /// A primary that is cut off from its Sentinels or its cluster serves reads until it notices, and a node that is cut off
@@ -97,7 +106,7 @@ use crate::{
 /// ```
 ///
 /// on the log's key, `~cache_invalidation:*`; one who only reads `+eval_ro +evalsha_ro +info +type +xinfo +xrange` and
-/// `%R~cache_invalidation:*`.
+/// `%R~cache_invalidation:*`. On another database than 0 both need `+select`.
 #[derive(Debug)]
 pub struct RedisLog {
     shared: Arc<Shared>,
@@ -171,6 +180,13 @@ impl Shared {
         *known = Some(known.map_or(seen, |known| known.and(seen)));
     }
 
+    /// Learns what an answer shows that does not contradict `asked`, which was known when it was asked for.
+    fn learn_from(&self, look: &Look, asked: Option<Known>) {
+        let mut known = self.known.write();
+        let seen = look.shows();
+        *known = Some(known.map_or(seen, |known| known.and_seen(seen, asked)));
+    }
+
     fn check_open(&self, operation: &'static str) -> Result<(), Error> {
         if self.closed.load(Ordering::Acquire) {
             return Err(closed(operation));
@@ -188,20 +204,31 @@ impl Shared {
             let mut slot = self.reader.lock().await;
             self.check_open(operation)?;
             let link = slot.take(operation).await?;
+            let known = self.known();
             let (look, _) = self.look(operation, &link, None, [0, 0]).await?;
-            slot.put(link);
+            slot.put_unless_moved(link, known, look.identity);
             Ok((look.head().to_cursor(), look.identity))
         })
         .await
     }
 
-    async fn page(&self, link: &Link, request: &ReadRequest<'_>) -> Result<Page, Error> {
+    async fn page(
+        &self,
+        link: &Link,
+        request: &ReadRequest<'_>,
+    ) -> Result<(Page, Identity), Error> {
         let mark = Mark::from_cursor(request.after);
         let most = [request.max_entries.max(1), request.max_bytes];
-        Ok(match self.look("read", link, mark.as_ref(), most).await? {
-            (look, Past::Told) => look.page(mark.as_ref(), request),
-            (look, Past::Changed) => look.expired(request, GapReason::WitnessLost),
-        })
+        let (look, past) = self.look("read", link, mark.as_ref(), most).await?;
+        let page = match past {
+            Past::Told => look.page(mark.as_ref(), request),
+            Past::Changed => {
+                // Whoever reads by this handle is told here, and with that it has told all that it can.
+                *self.known.write() = Some(look.shows());
+                look.expired(request, GapReason::WitnessLost)
+            }
+        };
+        Ok((page, look.identity))
     }
 
     /// Looks at the log, and at a page of at most so many entries and bytes behind `mark`.
@@ -222,17 +249,21 @@ impl Shared {
                 .and(row.map_or_else(String::new, |(place, _)| place.to_string()));
             let look = self.look_once(operation, link, &arguments).await?;
             let Some(known) = known.filter(|known| look.contradicts(known)) else {
-                self.learn(look.shows());
+                self.learn_from(&look, known);
                 return Ok((look, Past::Told));
             };
             // Whoever reads on from before that finds nothing wrong: only this handle can tell all of them (`P1`).
-            if let Err(e) = self.turn(operation, link, look.identity, &known).await {
-                tracing::warn!(
-                    error = %e,
-                    "the log was put back to an older state, and the other nodes cannot be told: delete its key"
-                );
-                *self.known.write() = Some(look.shows());
-                return Ok((look, Past::Changed));
+            match self.turn(operation, link, look.identity, &known).await {
+                Ok(()) => {}
+                Err(e) if e.kind == ErrorKind::Denied => {
+                    tracing::warn!(
+                        error = %e,
+                        "the log was put back to an older state, and the other nodes cannot be told: delete its key"
+                    );
+                    return Ok((look, Past::Changed));
+                }
+                // It passes: nobody was told, so nothing is forgotten, and the next call tries again.
+                Err(e) => return Err(e),
             }
         }
         Err(error(
@@ -298,10 +329,8 @@ impl Shared {
             .and(epoch(Some(known)));
         TURN.run(operation, link, &self.settings.key, &arguments)
             .await?;
-        // What it knew is of no use any more, but for the time of its epoch.
-        let mut known = self.known.write();
-        if let Some(known) = &mut *known {
-            known.row = None;
+        if let Some(now) = &mut *self.known.write() {
+            *now = now.after_telling(known);
         }
         Ok(())
     }
@@ -332,6 +361,8 @@ pub(crate) fn closed(operation: &'static str) -> Error {
 impl InvalidationLog for RedisLog {
     fn capabilities(&self) -> LogCapabilities {
         let mut capabilities = LogCapabilities::new(BACKEND);
+        // Of business data in the same Redis: see RedisWrite.
+        capabilities.transactional = true;
         capabilities.reads = ReadConsistency::SinglePrimary;
         capabilities.shared_across_hosts = true;
         // `keeps_acknowledged` stays false: replication is asynchronous, whatever the server's own files do.
@@ -369,13 +400,14 @@ impl InvalidationLog for RedisLog {
             let mut slot = shared.reader.lock().await;
             shared.check_open(OPERATION)?;
             let link = slot.take(OPERATION).await?;
-            let page = bounded(
+            let known = shared.known();
+            let (page, identity) = bounded(
                 OPERATION,
                 shared.settings.read_timeout,
                 shared.page(&link, &request),
             )
             .await?;
-            slot.put(link);
+            slot.put_unless_moved(link, known, identity);
             Ok(page)
         })
         .await

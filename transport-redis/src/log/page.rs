@@ -22,6 +22,8 @@ pub(crate) struct Look {
     newest_nonce: Option<u64>,
     /// The witness of the row which the handle knows.
     known: Option<u64>,
+    /// Whether the server took over from another one, which may not know of it yet.
+    took_over: bool,
     /// That of the row at the cursor.
     witness: Option<u64>,
     /// Those behind the cursor.
@@ -31,7 +33,7 @@ pub(crate) struct Look {
 }
 
 /// What a handle knows of the log's past.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Known {
     /// The one it saw last.
     pub(crate) identity: Identity,
@@ -54,12 +56,29 @@ impl Known {
             row: self.row.max(seen.row),
         }
     }
+
+    /// With what an answer shows that does not contradict `asked`, which was known when it was asked for.
+    pub(crate) fn and_seen(self, seen: Self, asked: Option<Self>) -> Self {
+        // Learnt meanwhile, from another server: it has still to be looked for in the one that answered.
+        if Some(self) != asked && !self.identity.has_history_of(seen.identity) {
+            return self;
+        }
+        self.and(seen)
+    }
+
+    /// What is of use once everybody was told of what `told` knew: the time of its epoch, and whatever was learnt meanwhile.
+    pub(crate) fn after_telling(self, told: &Self) -> Self {
+        match self == *told {
+            true => Self { row: None, ..self },
+            false => self,
+        }
+    }
 }
 
 impl Look {
     /// Of an answer about a log that is there.
     pub(crate) fn of(mut reply: Reply) -> Result<Self, Error> {
-        let rows = match reply.take(10) {
+        let rows = match reply.take(11) {
             Some(Value::Array(rows)) => rows.into_iter().map(Row::of).collect(),
             _ => Some(Vec::new()),
         };
@@ -73,9 +92,10 @@ impl Look {
             newest: reply.bytes(7).map(witness),
             newest_nonce: reply.bytes(7).and_then(nonce),
             known: reply.bytes(8).map(witness),
-            witness: reply.bytes(9).map(witness),
+            took_over: reply.integer(9) == Some(1),
+            witness: reply.bytes(10).map(witness),
             rows,
-            exhausted: reply.integer(11) == Some(1),
+            exhausted: reply.integer(12) == Some(1),
         })
     }
 
@@ -87,11 +107,20 @@ impl Look {
 
     /// Whether the past was changed behind the server's back: this is a log from before the one that is known, or the row was
     /// there, and another is in its place, or its id was not given yet.
+    ///
+    /// Of the row that is so also where the server took over: that is told to all, but the primary that was replaced may have
+    /// taken the row after it, and an epoch is of one stream wherever that was copied to.
     pub(crate) fn contradicts(&self, known: &Known) -> bool {
         let row_is_gone = known.row.is_some_and(|(place, nonce)| {
             self.last < place || self.known.is_some_and(|found| found != nonce)
         });
-        self.identity.is_before(known.identity) || (self.identity == known.identity && row_is_gone)
+        self.identity.is_before(known.identity) || (self.follows(known.identity) && row_is_gone)
+    }
+
+    /// Whether this is the stream of `known` on the same server, or on one that took over.
+    fn follows(&self, known: Identity) -> bool {
+        let is_of_its_past = self.took_over || self.identity.has_history_of(known);
+        is_of_its_past && self.identity.has_epoch_of(known)
     }
 
     /// The log that it shows, and its newest row of those that this crate writes.
@@ -176,5 +205,39 @@ impl Look {
             as_of: request.started,
             reason,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+    use super::*;
+
+    fn known(history: char, epoch: u64, number: u64) -> Known {
+        let history = history.to_string().repeat(40);
+        Known {
+            identity: Identity::parse(&history, &format!("{epoch:016x}{:016x}", 7)).unwrap(),
+            row: Some((Place::at(number), number)),
+        }
+    }
+
+    /// P1: what one server acknowledged while another was asked is not forgotten for the other's answer.
+    #[test]
+    fn what_was_learnt_meanwhile_is_kept() {
+        let (old, written, new) = (known('a', 1, 2), known('a', 1, 3), known('b', 1, 9));
+        assert_eq!(written.and_seen(new, Some(old)), written);
+        assert_eq!(written.and_seen(new, None), written);
+        // The next answer was held against it.
+        assert_eq!(written.and_seen(new, Some(written)), new);
+        // And of one server the newest is known, whatever was asked.
+        let newer = known('a', 1, 4);
+        assert_eq!(written.and_seen(newer, Some(old)), newer);
+        assert_eq!(newer.and_seen(written, Some(old)), newer);
+        // An answer from before the log was made anew is overtaken.
+        let anew = known('a', 2, 1);
+        assert_eq!(anew.and_seen(newer, Some(anew)), anew);
+        // Telling of one row is not telling of another.
+        assert_eq!(old.after_telling(&old).row, None);
+        assert_eq!(written.after_telling(&old), written);
     }
 }

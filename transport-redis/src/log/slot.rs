@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use invalidation_core::Error;
 
-use super::builder::Settings;
+use super::{builder::Settings, cursor::Identity, page::Known};
 use crate::{error::timed_out, server::Link};
 
 /// One connection, opened when it is needed.
@@ -43,6 +43,19 @@ impl Slot {
 
     pub(crate) fn put(&mut self, link: Link) {
         self.link = Some(link);
+    }
+
+    /// Puts it back after an answer of `identity`, unless `known`, when it was asked for, was another server's: the one that
+    /// answered, or the one behind the log's other connection, was replaced, so the next call asks anew who the primary is.
+    pub(crate) fn put_unless_moved(
+        &mut self,
+        link: Link,
+        known: Option<Known>,
+        identity: Identity,
+    ) {
+        if known.is_none_or(|known| known.identity.has_history_of(identity)) {
+            self.put(link);
+        }
     }
 
     pub(crate) fn close(&mut self) {

@@ -48,8 +48,8 @@ use crate::error::error;
 /// pending.commit(async { tx.commit().await?; append.run::<(), _>(&mut connection).await }).await?;
 /// ```
 ///
-/// That is weaker, and the log's capabilities say so (`transactional` is false): a process that dies between the two steps
-/// leaves the other nodes with the old value until its TTL. When the second step fails, the entries are applied here and
+/// That is weaker than `P2`: a process that dies between the two steps leaves the other nodes with the old value until its
+/// TTL. When the second step fails, the entries are applied here and
 /// published as claimed, which reaches the nodes that a transport reaches.
 #[must_use = "nothing is written until `run`"]
 #[derive(Clone)]

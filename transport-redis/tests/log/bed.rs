@@ -107,8 +107,7 @@ impl<'a> Reader<'a> {
         let (mut keys, began) = (Vec::new(), Instant::now());
         loop {
             let after = self.cursor.clone();
-            let request = ReadRequest::new(&after, ReadStart::new(Tick::from_nanos(1), 1));
-            let page = match self.log.read(request).await {
+            let page = match self.log.read(request(&after)).await {
                 Ok(page) => page,
                 Err(e) if e.retry == Retry::Temporary && began.elapsed() < PATIENCE => {
                     tokio::time::sleep(Duration::from_millis(10)).await;
@@ -143,6 +142,11 @@ impl<'a> Reader<'a> {
         append(self.log, &["goes on"]).await;
         assert_eq!(self.read().await, Ok(vec!["goes on".to_owned()]));
     }
+}
+
+/// A read on from there.
+pub(crate) fn request(after: &Cursor) -> ReadRequest<'_> {
+    ReadRequest::new(after, ReadStart::new(Tick::from_nanos(1), 1))
 }
 
 fn text(payload: &Payload) -> String {

@@ -26,6 +26,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("deleting::a_row_in_the_middle_is_told", shared, |server| {
             a_row_in_the_middle_is_told(server.address())
         }),
+        trial("deleting::what_is_far_too_large_is_cut", own, |server| {
+            what_is_far_too_large_is_cut(server)
+        }),
         trial("deleting::foreign_ids_are_told", shared, |server| {
             foreign_ids_are_told(server.address())
         }),
@@ -130,6 +133,68 @@ async fn a_row_in_the_middle_is_told(to: SocketAddr) {
     append(&log, &["2"]).await;
     let _: u64 = run(to, &["XDEL", log.key(), "1-0"]).await;
     assert_eq!(reader.read().await, Ok(vec!["2".to_owned()]));
+}
+
+/// P12, P20: a row that another program adds, and that is larger than any of ours, is not sent whole: what it may have meant
+/// is read, and no read after it is slow.
+async fn what_is_far_too_large_is_cut(server: Server) {
+    const SENT: u64 = 1 << 20;
+    let to = server.address();
+    let large = "x".repeat(17 << 20);
+    let large = large.as_str();
+    let log = node(to, &cluster()).await;
+    append(&log, &["1"]).await;
+    let mut reader = Reader::cold(&log).await;
+    for (at, (row, meant)) in [
+        (
+            &[
+                "nonce", "5", "cache", "users", "scope", "keys", "items", large,
+            ][..],
+            "cache: Some(\"users\")",
+        ),
+        (
+            &[
+                "nonce",
+                "6",
+                "cache",
+                "",
+                "scope",
+                "everything",
+                "items",
+                large,
+            ],
+            "invalidation: Everything",
+        ),
+        (&["nonce", large, "cache", "users"], "\"users\""),
+        (&["nonce", &large[..1_000], "cache", "users"], "\"users\""),
+        (&["nonce", "7", "cache", large], "cache: None"),
+        (&[large, large], "cache: None"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        // One more was appended with each before.
+        let id = format!("{}-0", 2 * at + 2);
+        let _: String = run(to, &[&["XADD", log.key(), &id], row].concat()).await;
+        let before = sent(to).await;
+        let found = reader.read().await.unwrap();
+        assert!(
+            found.len() == 1 && found[0].contains(meant),
+            "{found:.2000?}"
+        );
+        assert_eq!(reader.read().await, Ok(Vec::new()));
+        append(&log, &["after"]).await;
+        assert_eq!(reader.read().await, Ok(vec!["after".to_owned()]));
+        let sent = sent(to).await - before;
+        assert!(sent < SENT, "{sent} bytes");
+    }
+}
+
+/// How many bytes the server has sent so far.
+async fn sent(by: SocketAddr) -> u64 {
+    let stats: String = run(by, &["INFO", "stats"]).await;
+    let of = |line: &str| line.strip_prefix("total_net_output_bytes:")?.parse().ok();
+    stats.lines().find_map(of).unwrap()
 }
 
 /// P12: rows that another program adds with ids of its own are told, and the log goes on behind them.

@@ -4,10 +4,15 @@ use std::net::SocketAddr;
 
 use invalidation_core::{ErrorKind, GapReason, InvalidationLog as _};
 use invalidation_testbed::{Error as Broken, Proxy, RedisSetup, Server};
+use invalidation_transport_redis::RedisLog;
 use libtest_mimic::Trial;
 
-use super::bed::{
-    PATIENCE, Reader, append, appends_again, builder, cluster, key, node, own, run, trial, until,
+use super::{
+    bed::{
+        PATIENCE, Reader, append, appends_again, builder, cluster, key, node, own, request, run,
+        trial, until,
+    },
+    restoring::Tells,
 };
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -16,6 +21,31 @@ pub(crate) fn trials() -> Vec<Trial> {
             "failing_over::a_lost_tail_whose_ids_are_used_again_is_told",
             pair,
             a_lost_tail_is_told,
+        ),
+        trial(
+            "failing_over::what_a_replaced_primary_took_is_told_by_a_read",
+            pair,
+            |pair| what_a_replaced_primary_took_is_told(pair, &[], Tells::ByReading),
+        ),
+        trial(
+            "failing_over::what_a_replaced_primary_took_is_told_by_an_append",
+            pair,
+            |pair| what_a_replaced_primary_took_is_told(pair, &[], Tells::ByAppending),
+        ),
+        trial(
+            "failing_over::ids_that_both_primaries_gave_are_told_by_a_read",
+            pair,
+            |pair| what_a_replaced_primary_took_is_told(pair, &["3", "4"], Tells::ByReading),
+        ),
+        trial(
+            "failing_over::ids_that_both_primaries_gave_are_told_by_an_append",
+            pair,
+            |pair| what_a_replaced_primary_took_is_told(pair, &["3"], Tells::ByAppending),
+        ),
+        trial(
+            "failing_over::a_replaced_primary_takes_no_second_append",
+            pair,
+            a_replaced_primary_takes_no_second_append,
         ),
         trial(
             "failing_over::there_and_back_is_told",
@@ -53,6 +83,18 @@ fn pair() -> Result<Pair, Broken> {
     })
 }
 
+/// A replica of everything so far took over, and the old primary knows nothing of it; the name leads to the new one.
+async fn split(pair: &Pair, front: &Proxy, log: &RedisLog) {
+    let rows = length(pair.primary.address(), log.key()).await;
+    until("the replica has what was appended", || async {
+        (length(pair.replica.address(), log.key()).await == rows).then_some(())
+    })
+    .await;
+    pair.link.cut();
+    promote(pair.replica.address()).await;
+    front.lead_to(pair.replica.address());
+}
+
 async fn length(to: SocketAddr, key: &str) -> u64 {
     run(to, &["XLEN", key]).await
 }
@@ -88,6 +130,61 @@ async fn a_lost_tail_is_told(pair: Pair) {
         assert_eq!(reader.read().await, Ok(Vec::new()));
     }
     behind.goes_on().await;
+}
+
+/// P1: an entry is acknowledged by a primary that was replaced already, of which everybody was told before: whoever appended
+/// it tells all of them, with its first call to the new primary, also when that has given the same ids anew.
+async fn what_a_replaced_primary_took_is_told(pair: Pair, again: &[&str], tells: Tells) {
+    let front = Proxy::to(pair.primary.address()).unwrap();
+    let cluster = cluster();
+    let log = node(front.address(), &cluster).await;
+    append(&log, &["1", "2"]).await;
+    let mut own = Reader::cold(&log).await;
+    split(&pair, &front, &log).await;
+    let other = node(pair.replica.address(), &cluster).await;
+    let mut reader = Reader::cold(&other).await;
+    append(&log, &["lost"]).await;
+    append(&other, again).await;
+    // It cannot tell by itself.
+    assert_eq!(reader.read().await.unwrap(), again);
+    pair.primary.kill().unwrap();
+    match tells {
+        Tells::ByReading => assert_eq!(own.read().await, Err(GapReason::IdentityChanged)),
+        Tells::ByAppending => appends_again(&log).await.unwrap(),
+    }
+    assert_eq!(reader.read().await, Err(GapReason::IdentityChanged));
+    reader.goes_on().await;
+    // Once.
+    own.read().await.ok();
+    append(&log, &["new"]).await;
+    assert_eq!(reader.read().await, Ok(vec!["new".to_owned()]));
+}
+
+/// P1: a log whose one connection leads to the new primary, and the other still to the old one, leaves that.
+async fn a_replaced_primary_takes_no_second_append(pair: Pair) {
+    let front = Proxy::to(pair.primary.address()).unwrap();
+    let cluster = cluster();
+    let log = node(front.address(), &cluster).await;
+    append(&log, &["1", "2"]).await;
+    let mut own = Reader::cold(&log).await;
+    split(&pair, &front, &log).await;
+    let other = node(pair.replica.address(), &cluster).await;
+    let mut reader = Reader::cold(&other).await;
+    // The connection that reads ends, and the next one leads to the new primary.
+    let clients: String = run(pair.primary.address(), &["CLIENT", "LIST"]).await;
+    let reads = clients.lines().find(|line| line.contains("_ro "));
+    let id = reads.and_then(|line| line.split_once("id=")?.1.split(' ').next());
+    let _: u64 = run(
+        pair.primary.address(),
+        &["CLIENT", "KILL", "ID", id.unwrap()],
+    )
+    .await;
+    assert_eq!(own.read().await, Err(GapReason::IdentityChanged));
+    append(&log, &["lost"]).await;
+    assert_eq!(own.read().await, Err(GapReason::IdentityChanged));
+    assert_eq!(reader.read().await, Err(GapReason::IdentityChanged));
+    append(&log, &["3"]).await;
+    assert_eq!(reader.read().await, Ok(vec!["3".to_owned()]));
 }
 
 /// P10: the old primary follows the new one, and takes over again: its process is the same as ever, and its past is not.
@@ -144,13 +241,8 @@ async fn a_replica_is_refused(pair: Pair) {
     let front = pair.primary.address().port().to_string();
     let () = run(pair.replica.address(), &["REPLICAOF", "127.0.0.1", &front]).await;
     // On the connection that was open before.
-    let read = tokio::time::timeout(PATIENCE, log.read(request(&reader))).await;
+    let read = tokio::time::timeout(PATIENCE, log.read(request(&reader.cursor))).await;
     assert_eq!(read.unwrap().unwrap_err().kind, ErrorKind::Unavailable);
     let refused = log.append(&[key("2")]).await.unwrap_err();
     assert_eq!(refused.kind, ErrorKind::Unavailable);
-}
-
-fn request<'a>(reader: &'a Reader<'_>) -> invalidation_core::ReadRequest<'a> {
-    let started = invalidation_core::ReadStart::new(invalidation_core::Tick::from_nanos(1), 1);
-    invalidation_core::ReadRequest::new(&reader.cursor, started)
 }

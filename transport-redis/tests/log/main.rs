@@ -10,6 +10,7 @@ mod installing;
 mod purging;
 mod refusing;
 mod restoring;
+mod rights;
 mod stress;
 mod writing;
 
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         purging::trials(),
         refusing::trials(),
         restoring::trials(),
+        rights::trials(),
         stress::trials(),
         writing::trials(),
     ];

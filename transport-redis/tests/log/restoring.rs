@@ -1,11 +1,14 @@
 //! The log's key put back to an older state while the server runs, which changes nothing else.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use invalidation_core::{GapReason, InvalidationLog as _};
+use invalidation_testbed::Server;
 use libtest_mimic::Trial;
 
-use super::bed::{Reader, append, cluster, connection, node, run, shared, trial};
+use super::bed::{
+    Reader, append, builder, cluster, connection, node, own, request, run, shared, trial,
+};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -24,6 +27,16 @@ pub(crate) fn trials() -> Vec<Trial> {
             a_node_tells_the_others(server.address(), Tells::ByAppending)
         }),
         trial(
+            "restoring::a_fault_that_passes_hides_nothing",
+            own,
+            a_fault_that_passes_hides_nothing,
+        ),
+        trial(
+            "restoring::one_who_may_not_write_is_told",
+            shared,
+            |server| one_who_may_not_write_is_told(server.address()),
+        ),
+        trial(
             "restoring::an_epoch_that_comes_back_is_told",
             shared,
             |server| an_epoch_that_comes_back_is_told(server.address()),
@@ -39,7 +52,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-fn aof() -> Result<invalidation_testbed::Server, invalidation_testbed::Error> {
+fn aof() -> Result<Server, invalidation_testbed::Error> {
     invalidation_testbed::RedisSetup::new()
         .directive("appendonly yes")
         .directive("appendfsync always")
@@ -81,8 +94,9 @@ async fn one_who_was_ahead_is_told(to: SocketAddr) {
     }
 }
 
+/// With what a node tells the others.
 #[derive(Clone, Copy)]
-enum Tells {
+pub(crate) enum Tells {
     ByReading,
     ByAppending,
 }
@@ -109,6 +123,67 @@ async fn a_node_tells_the_others(to: SocketAddr, tells: Tells) {
     own.read().await.ok();
     append(&writer, &["6"]).await;
     assert_eq!(behind.read().await, Ok(vec!["6".to_owned()]));
+}
+
+/// P1: while the node that knows of it reaches the server, and cannot write for a reason that passes, its reads fail, and it
+/// tells all of them once it can.
+async fn a_fault_that_passes_hides_nothing(server: Server) {
+    let to = server.address();
+    for (fault, heals) in [
+        (
+            &["CONFIG", "SET", "min-replicas-to-write", "1"][..],
+            &["CONFIG", "SET", "min-replicas-to-write", "0"][..],
+        ),
+        (
+            &["CLIENT", "PAUSE", "600000", "WRITE"],
+            &["CLIENT", "UNPAUSE"],
+        ),
+    ] {
+        let cluster = cluster();
+        let other = node(to, &cluster).await;
+        let hasty = builder(to, &cluster)
+            .read_timeout(Duration::from_millis(500))
+            .write_timeout(Duration::from_secs(3));
+        let knows = hasty.connect().await.unwrap();
+        append(&other, &["1", "2"]).await;
+        let (mut own, mut behind) = (Reader::cold(&knows).await, Reader::cold(&other).await);
+        let dump = dump(to, other.key()).await;
+        append(&node(to, &cluster).await, &["3", "4"]).await;
+        assert_eq!(own.read().await.unwrap(), ["3", "4"]);
+        restore(to, other.key(), &dump).await;
+        let () = run(to, fault).await;
+        for _ in 0..2 {
+            let read = knows.read(request(&own.cursor)).await;
+            assert!(read.is_err(), "{fault:?}: {read:?}");
+        }
+        let head = knows.head().await;
+        assert!(head.is_err(), "{fault:?}: {head:?}");
+        let () = run(to, heals).await;
+        assert_eq!(own.read().await, Err(GapReason::IdentityChanged));
+        assert_eq!(behind.read().await, Err(GapReason::IdentityChanged));
+        behind.goes_on().await;
+    }
+}
+
+/// P1: one who may only read cannot tell the others, and is told itself, once, whatever else it asks before.
+async fn one_who_may_not_write_is_told(to: SocketAddr) {
+    let cluster = cluster();
+    let writer = node(to, &cluster).await;
+    append(&writer, &["1", "2"]).await;
+    let rules =
+        "on >secret %R~cache_invalidation:* +eval_ro +evalsha_ro +info +type +xinfo +xrange";
+    let rules: Vec<_> = rules.split(' ').collect();
+    let () = run(to, &[&["ACL", "SETUSER", &cluster], &rules[..]].concat()).await;
+    let weak = builder(to, &cluster).user(&cluster).password("secret");
+    let weak = weak.connect().await.unwrap();
+    let mut behind = Reader::cold(&weak).await;
+    let dump = dump(to, writer.key()).await;
+    append(&writer, &["3", "4"]).await;
+    weak.head().await.unwrap();
+    restore(to, writer.key(), &dump).await;
+    weak.head().await.unwrap();
+    assert_eq!(behind.read().await, Err(GapReason::WitnessLost));
+    assert_eq!(behind.read().await, Ok(Vec::new()));
 }
 
 /// P1: so it is when the log was deleted and made anew after the dump, and its old epoch comes back with the dump.
@@ -151,7 +226,7 @@ async fn ids_used_again_are_told(to: SocketAddr) {
 
 /// P1, P10: a server that wrote each append to its file keeps all of them over a crash, and the cursor expires all the
 /// same: nothing tells that the file was whole.
-async fn a_file_that_was_appended_is_told(server: invalidation_testbed::Server) {
+async fn a_file_that_was_appended_is_told(server: Server) {
     let to = server.address();
     let log = node(to, &cluster()).await;
     let mut reader = Reader::cold(&log).await;

@@ -223,7 +223,6 @@ async fn a_node_invalidates_with_it(to: SocketAddr) {
 async fn two_steps_hold_the_key_meanwhile(to: SocketAddr) {
     let cluster = cluster();
     let (own, log) = started(to, &cluster).await;
-    assert!(!log.capabilities().transactional);
     let mut reader = Reader::cold(&log).await;
     let cache = own.cache::<String, String>("users").build().unwrap();
     let row = "1".to_owned();

@@ -1,6 +1,9 @@
 //! The harness of the Redis log: a key for each case, on a Redis that no other case uses meanwhile, for a user with the
 //! rights that the documentation names.
 
+#[path = "redis_transaction.rs"]
+mod redis_transaction;
+
 use std::{
     net::SocketAddr,
     path::PathBuf,
@@ -12,12 +15,16 @@ use std::{
 };
 
 use async_trait::async_trait;
-use invalidation_conformance::{Disruption, LogHarness, LogSpace, Stranger, Unable};
+use invalidation_conformance::{
+    BusinessTransaction, Disruption, LogHarness, LogSpace, Stranger, Unable,
+};
 use invalidation_core::{Error, Nonce, SharedLog};
 use invalidation_testbed::{Offer, Proxy, RedisSetup, Required, Server};
 use invalidation_transport_redis::{RedisLog, RedisLogBuilder};
 use parking_lot::{Mutex, RwLock};
-use redis::{FromRedisValue, aio::MultiplexedConnection};
+use redis::{FromRedisValue, RedisError, aio::MultiplexedConnection};
+
+use self::redis_transaction::Transaction;
 
 /// What no error may show.
 const PASSWORD: &str = "correct-horse-battery";
@@ -92,9 +99,12 @@ impl LogHarness for RedisLogs {
                 }
             }
         };
+        let cluster = format!("case {}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let joined = builder(&cluster, "redis", "app", rig.front.address());
         Ok(Box::new(Space {
             rig: Some(rig),
-            cluster: format!("case {}", NUMBER.fetch_add(1, Ordering::Relaxed)),
+            joined: Arc::new(joined.connect_later().expect("good settings")),
+            cluster,
             spoilt: AtomicBool::new(false),
             idle: Arc::clone(&self.idle),
         }))
@@ -105,6 +115,8 @@ struct Space {
     /// There until it is dropped.
     rig: Option<Rig>,
     cluster: String,
+    /// The handle of who writes business data.
+    joined: Arc<RedisLog>,
     /// Whether the servers are no longer as others want them.
     spoilt: AtomicBool,
     idle: Arc<Mutex<Vec<Rig>>>,
@@ -131,10 +143,7 @@ impl Space {
     }
 
     fn builder(&self, scheme: &str, user: &str, to: SocketAddr) -> RedisLogBuilder {
-        RedisLog::builder(&format!("{scheme}://{user}:{PASSWORD}@{to}"))
-            .cluster(&self.cluster)
-            .read_timeout(TIMEOUT)
-            .write_timeout(TIMEOUT)
+        builder(&self.cluster, scheme, user, to)
     }
 
     /// Runs a command as the administrator, on the primary.
@@ -205,9 +214,14 @@ impl LogSpace for Space {
         Ok(log.connect_later().map(|log| Arc::new(log) as SharedLog))
     }
 
-    /// There is none: nothing writes one where no transaction can be joined.
-    async fn row(&self, _key: &str) -> Result<Option<String>, Unable> {
-        Ok(None)
+    async fn begin(&self) -> Result<Box<dyn BusinessTransaction>, Unable> {
+        let (to, log) = (self.rig().front.address(), Arc::clone(&self.joined));
+        Ok(Box::new(Transaction::new(to, log, &self.cluster)))
+    }
+
+    async fn row(&self, key: &str) -> Result<Option<String>, Unable> {
+        let key = Transaction::row(&self.cluster, key);
+        Ok(self.run(&["GET", &key]).await)
     }
 
     async fn write_unknown_row(&self) -> Result<(), Unable> {
@@ -307,19 +321,27 @@ impl LogSpace for Space {
     }
 }
 
-async fn admin(to: SocketAddr) -> MultiplexedConnection {
-    let client = redis::Client::open(format!("redis://{to}")).expect("a good URL");
+fn builder(cluster: &str, scheme: &str, user: &str, to: SocketAddr) -> RedisLogBuilder {
+    RedisLog::builder(&format!("{scheme}://{user}:{PASSWORD}@{to}"))
+        .cluster(cluster)
+        .read_timeout(TIMEOUT)
+        .write_timeout(TIMEOUT)
+}
+
+/// One of the administrator.
+async fn connect(to: SocketAddr) -> Result<MultiplexedConnection, RedisError> {
+    let client = redis::Client::open(format!("redis://{to}"))?;
     let config = redis::AsyncConnectionConfig::new()
         .set_connection_timeout(Some(TIMEOUT))
         .set_response_timeout(Some(TIMEOUT));
     client
         .get_multiplexed_async_connection_with_config(&config)
         .await
-        .expect("a connection of the administrator")
 }
 
 async fn run<T: FromRedisValue>(to: SocketAddr, command: &[&str]) -> T {
-    let mut connection = admin(to).await;
+    let connection = connect(to).await;
+    let mut connection = connection.expect("a connection of the administrator");
     let mut all = redis::cmd(command[0]);
     all.arg(&command[1..]);
     let answer = all.query_async(&mut connection).await;

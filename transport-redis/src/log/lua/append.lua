@@ -1,18 +1,20 @@
 -- ARGV: the version, a random number in case that an epoch is due, how many rows to keep; the history and the epoch that the
 -- caller has seen last, the id of a row in it and its nonce, or nothing; then the entries.
 local key = KEYS[1]
-local role, history = server()
+local role, history, took_over = server()
 if role ~= 'master' then return {role} end
 local kind, version, epoch, name = mark(key)
 if kind ~= 'none' and kind ~= 'stream' then return {role, history, kind} end
 if version and version ~= ARGV[1] then return {role, history, kind, version} end
 local turned = not version
--- Who knows more than is there knows that the past was changed, which nothing else may tell to the others.
+-- Who knows more than is there knows that the past was changed, which nothing else may tell to the others. A row that a
+-- primary took after it had been replaced is missing in its successor, under another history of the same epoch.
 if version and history == ARGV[4] and time_of(epoch) < time_of(ARGV[5]) then
   turned = true
-elseif version and history == ARGV[4] and epoch == ARGV[5] and ARGV[6] ~= '' then
+elseif version and (history == ARGV[4] or took_over) and epoch == ARGV[5] and ARGV[6] ~= '' then
   local last = tonumber(string.match(named(redis.call('XINFO', 'STREAM', key))['last-generated-id'], '^(%d+)'))
-  local nonce = nonce_at(key, ARGV[6])
+  local row = redis.call('XRANGE', key, ARGV[6], ARGV[6])[1]
+  local nonce = row and nonce_of(row[2])
   turned = last < tonumber(string.match(ARGV[6], '^(%d+)')) or (nonce and nonce ~= ARGV[7])
 end
 if turned then

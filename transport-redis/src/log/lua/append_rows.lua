@@ -6,7 +6,7 @@ local function append_rows(key, history, keep, first, last)
   local before = tonumber(string.match(stream['last-generated-id'], '^(%d+)'))
   if before + (last - first + 1) / 4 > 9007199254740991 then return nil end
   local newest, prev = stream['last-entry'], ''
-  if newest and newest[1] == stream['last-generated-id'] then prev = named(newest[2]).nonce or '' end
+  if newest and newest[1] == stream['last-generated-id'] then prev = nonce_of(newest[2]) end
   local now = redis.call('TIME')
   local at, clock = string.format('%.0f', now[1] * 1000000 + now[2]), string.sub(history, 1, 8)
   local number = before

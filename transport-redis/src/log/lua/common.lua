@@ -5,10 +5,13 @@ local function named(reply)
   return found
 end
 
--- Whether this server leads, and the name of its history: another one whenever its past may have changed.
+-- Whether this server leads, and the name of its history: another one whenever its past may have changed. And whether it took
+-- over from another, which may not know of it yet; one that only began anew ended the one before with its own start.
 local function server()
   local info = redis.call('INFO', 'replication')
-  return string.match(info, 'role:(%a+)'), string.match(info, 'master_replid:(%x+)')
+  local before = string.match(info, 'master_replid2:(%x+)')
+  return string.match(info, 'role:(%a+)'), string.match(info, 'master_replid:(%x+)'),
+    before and string.find(before, '[^0]') and true or false
 end
 
 -- The log's mark is the name of a consumer group: it lives and dies with the stream, and no trim takes it.
@@ -41,8 +44,7 @@ local function mark_with(key, version, random, seen)
   return epoch
 end
 
--- The nonce of the row at exactly this id, empty when it has none; false when there is no such row.
-local function nonce_at(key, id)
-  local row = redis.call('XRANGE', key, id, id)[1]
-  return row and (named(row[2]).nonce or '') or false
+-- The nonce among the fields of a row, empty when there is none; no log's own is longer.
+local function nonce_of(fields)
+  return string.sub(named(fields).nonce or '', 1, 64)
 end
