@@ -213,6 +213,39 @@ async fn p11_what_the_log_refuses_widens() {
     .await;
 }
 
+/// P16: a log that refuses one write for what it holds is there for all others.
+#[tokio::test(start_paused = true)]
+async fn p16_a_refused_write_makes_no_log_away() {
+    let log = MemoryLog::new();
+    let node = on(&log).start().await.unwrap();
+    let cache = users(&node);
+    let commit = async |key| {
+        let step = in_two_steps(&node, &cache, key);
+        match step.commit(async { Ok::<_, io::Error>(()) }).await {
+            Err(TwoStepError::Log(error)) => error.kind,
+            other => panic!("{other:?}"),
+        }
+    };
+    let faults = log.faults();
+    let appends = faults.appends();
+    for (kind, to_the_next, written) in [
+        (ErrorKind::Invalid, ErrorKind::Invalid, 2),
+        // This is how it is told where the log is away.
+        (ErrorKind::Denied, ErrorKind::Unavailable, 4),
+    ] {
+        appends.fail_all(kind);
+        assert_eq!(commit(1).await, kind);
+        let begun = appends.begun();
+        eventually("tried twice in the background", async || {
+            appends.finished() >= begun + 2
+        })
+        .await;
+        assert_eq!(commit(2).await, to_the_next, "after {kind:?}");
+        appends.heal();
+        eventually("all is logged", async || log.len() == written).await;
+    }
+}
+
 /// P11: more writes than may wait become one entry for everything.
 #[tokio::test(start_paused = true)]
 async fn p11_too_many_become_everything() {
