@@ -69,7 +69,8 @@ pub use builder::RedisTransportBuilder;
 ///
 /// # Rights
 /// `ACL SETUSER app on >PASSWORD resetchannels &cache_invalidation:{billing} +subscribe +publish` is enough; on a cluster
-/// `+ssubscribe +spublish +cluster|slots`, and Redis 7 or Valkey.
+/// `+ssubscribe +spublish +cluster|slots`, and Redis 7 or Valkey. For another database than 0, such as 3, it is
+/// `+select` and `&cache_invalidation/3:{billing}`.
 ///
 /// # Metrics
 /// The counters `cache_invalidation_redis_subscription_overflows_total`,
