@@ -299,26 +299,38 @@ fn an_overflow_wakes() {
     assert_eq!(poll(&mut reader, &woken), None);
 }
 
-/// A waker that reads, or puts, when it is woken does not meet the lock.
+/// A reader that reads as soon as it is woken, or a waker that puts, does not meet the lock.
 #[test]
 fn no_waker_meets_the_lock() {
-    struct Puts(Inbox);
-    impl Wake for Puts {
+    struct Tries(Inbox, AtomicUsize);
+    impl Wake for Tries {
         fn wake(self: Arc<Self>) {
-            put(&self.0, &["by the waker"]);
+            if self.0.contents.try_lock().is_some() {
+                self.1.fetch_add(1, Ordering::SeqCst);
+            }
         }
     }
     let (inbox, mut reader) = of_frames(8);
-    let puts = Arc::new(Puts(inbox));
-    let waker = Waker::from(Arc::clone(&puts));
-    assert!(
-        reader
-            .poll_next_unpin(&mut Context::from_waker(&waker))
-            .is_pending()
-    );
-    drop(waker);
-    put(&puts.0, &["1"]);
-    assert_eq!(all(&mut reader), ["1", "by the waker"]);
+    let tries = Arc::new(Tries(inbox, AtomicUsize::new(0)));
+    let does: [fn(&Inbox); 5] = [
+        |inbox| assert_eq!(put(inbox, &["1"]), 0),
+        |inbox| inbox.gap(GapReason::LinkLost),
+        Inbox::nudge,
+        |inbox| assert!(inbox.lose(lost("link"))),
+        Inbox::close,
+    ];
+    for (n, does) in does.into_iter().enumerate() {
+        let waker = Waker::from(Arc::clone(&tries));
+        let told = reader.poll_next_unpin(&mut Context::from_waker(&waker));
+        assert!(told.is_pending());
+        does(&tries.0);
+        assert_eq!(tries.1.load(Ordering::SeqCst), n + 1);
+        // All but the end.
+        while tries.0.contents.lock().next().is_some() {}
+        if n < 4 {
+            tries.0.contents.lock().end = None;
+        }
+    }
 }
 
 /// While one thread puts and another reads, each frame comes, in order, and nobody sleeps for ever.
