@@ -203,16 +203,22 @@ impl Link {
         Ok(self.state.lock().current.clone())
     }
 
-    /// Asks each member once, beginning with the next. Its answer decides when it knows who we are, and does not want us.
+    /// Asks each member once, beginning with the next, until one serves. One that has another certificate than it should,
+    /// or does not want us, speaks for itself alone; it is what is told where none serves, before who is down or silent.
     async fn open(&self, operation: &'static str) -> Result<Arc<Session>, Error> {
         let (count, first) = (self.servers.count(), self.state.lock().next);
-        let mut refusal = None;
+        let mut refusal: Option<Error> = None;
         for step in 0..count {
             let at = (first + step) % count;
             let is_last = step + 1 == count;
             // Who gives up meanwhile has the next call begin with another.
             self.state.lock().next = (at + 1) % count;
-            match self.open_at(at, is_last, operation).await {
+            let is_denied = refusal
+                .as_ref()
+                .is_some_and(|e| e.kind == ErrorKind::Denied);
+            // The last may take as long as the caller waits, but where there is something better to tell.
+            let is_patient = is_last && !is_denied;
+            match self.open_at(at, is_patient, operation).await {
                 Ok(session) => {
                     let session = Arc::new(session);
                     let mut state = self.state.lock();
@@ -226,11 +232,10 @@ impl Link {
                     return Ok(session);
                 }
                 Err(error) => {
-                    let is_final = matches!(
-                        error.kind,
-                        ErrorKind::Denied | ErrorKind::Invalid | ErrorKind::Closed
-                    );
-                    refusal = Some(error);
+                    let is_final = matches!(error.kind, ErrorKind::Invalid | ErrorKind::Closed);
+                    if is_final || !is_denied {
+                        refusal = Some(error);
+                    }
                     if is_final {
                         break;
                     }
@@ -244,11 +249,11 @@ impl Link {
         Err(refusal)
     }
 
-    /// One attempt; the last member may take as long as the caller waits.
+    /// One attempt, as long as the caller waits, or in its own time.
     async fn open_at(
         &self,
         at: usize,
-        is_last: bool,
+        is_patient: bool,
         operation: &'static str,
     ) -> Result<Session, Error> {
         // Large, and seldom.
@@ -264,7 +269,7 @@ impl Link {
             biased;
             () = self.closing.cancelled() => Err(closed(operation)),
             opened = opening => opened,
-            () = tokio::time::sleep(limit), if !is_last => Err(timed_out(operation, limit)),
+            () = tokio::time::sleep(limit), if !is_patient => Err(timed_out(operation, limit)),
         }
     }
 }

@@ -1,164 +1,65 @@
-//! A subscription's buffer: bounded, and overflow becomes a gap.
+//! A subscription's buffer, and what of it is counted.
 
-use std::{
-    collections::VecDeque,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, Waker},
+use invalidation_core::{
+    Error, Frame, GapReason, Sender,
+    backend::{self, InboxLimits, InboxReader},
 };
-
-use futures_util::Stream;
-use invalidation_core::{Error, ErrorKind, Frame, GapReason, Sender, Signal};
 use metrics::counter;
-use parking_lot::{Mutex, MutexGuard};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::value::Value;
-use crate::error::error;
+use crate::error::BACKEND;
 
-/// The watching task's end. When it is dropped, however that comes, the subscription ends.
+/// The watching task's end.
 #[derive(Debug)]
 pub(super) struct Inbox {
-    contents: Arc<Mutex<Contents>>,
-    max_frames: usize,
+    waiting: backend::Inbox,
     sender: Sender,
 }
 
 /// The reader's end. Dropping it ends the watching task.
-#[derive(Debug)]
-pub(super) struct Reader {
-    contents: Arc<Mutex<Contents>>,
-    _stop: DropGuard,
-}
-
-#[derive(Debug, Default)]
-struct Contents {
-    frames: VecDeque<Frame>,
-    /// Signals to be told, one of each: what came before one is told is covered by it (`P18`).
-    overflow: bool,
-    unreadable: bool,
-    nudge: bool,
-    end: Option<End>,
-    waker: Option<Waker>,
-}
-
-#[derive(Debug)]
-enum End {
-    /// The link was lost: told after what came over it.
-    Lost(Error),
-    /// Nobody waits for more.
-    Closed,
-}
+pub(super) type Reader = InboxReader<DropGuard>;
 
 /// A buffer of so many frames, which come from `sender`; the token ends when its reader goes.
 pub(super) fn pair(max_frames: usize, sender: Sender, stop: CancellationToken) -> (Inbox, Reader) {
-    let contents = Arc::<Mutex<Contents>>::default();
-    let inbox = Inbox {
-        contents: Arc::clone(&contents),
-        max_frames,
-        sender,
-    };
-    let reader = Reader {
-        contents,
-        _stop: stop.drop_guard(),
-    };
-    (inbox, reader)
+    let limits = InboxLimits::new(BACKEND, max_frames);
+    let (waiting, reader) = backend::Inbox::new(limits, stop.drop_guard());
+    (Inbox { waiting, sender }, reader)
 }
 
 impl Inbox {
     /// Takes what a put says, without waiting.
     pub(super) fn put(&self, value: Value) {
-        let mut contents = self.contents.lock();
         match value {
             Value::Frames(frames) => {
-                for bytes in frames {
-                    if contents.frames.len() < self.max_frames {
-                        contents.frames.push_back(Frame::new(bytes, self.sender));
-                    } else {
-                        counter!("cache_invalidation_etcd_subscription_overflows_total")
-                            .increment(1);
-                        contents.overflow = true;
-                    }
+                let frames = frames.into_iter();
+                let dropped = self
+                    .waiting
+                    .put(frames.map(|bytes| Frame::new(bytes, self.sender)));
+                if dropped > 0 {
+                    counter!("cache_invalidation_etcd_subscription_overflows_total")
+                        .increment(dropped as u64);
                 }
             }
-            Value::Own => return,
-            Value::Nudge => contents.nudge = true,
+            Value::Own => {}
+            Value::Nudge => self.waiting.nudge(),
             Value::Unreadable => {
                 counter!("cache_invalidation_etcd_unreadable_total").increment(1);
-                contents.unreadable = true;
+                self.waiting.gap(GapReason::FrameUnreadable);
             }
         }
-        wake(contents);
     }
 
     /// Ends the subscription after what waits in it.
     pub(super) fn lose(&self, error: Error) {
-        counter!("cache_invalidation_etcd_links_lost_total").increment(1);
-        let mut contents = self.contents.lock();
-        contents.end = Some(End::Lost(error));
-        wake(contents);
+        if self.waiting.lose(error) {
+            counter!("cache_invalidation_etcd_links_lost_total").increment(1);
+        }
     }
 
     /// Ends the subscription at once.
     pub(super) fn close(&self) {
-        let mut contents = self.contents.lock();
-        contents.frames.clear();
-        contents.end = Some(End::Closed);
-        wake(contents);
-    }
-}
-
-impl Drop for Inbox {
-    fn drop(&mut self) {
-        let mut contents = self.contents.lock();
-        contents.end.get_or_insert_with(|| End::Lost(ended()));
-        wake(contents);
-    }
-}
-
-fn ended() -> Error {
-    error(
-        ErrorKind::Unavailable,
-        "subscribe",
-        "the task that watched has ended: subscribe again",
-    )
-}
-
-/// Wakes the reader with the lock released, so that it does not meet it.
-fn wake(mut contents: MutexGuard<'_, Contents>) {
-    let waker = contents.waker.take();
-    drop(contents);
-    if let Some(waker) = waker {
-        waker.wake();
-    }
-}
-
-impl Stream for Reader {
-    type Item = Result<Signal, Error>;
-
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut contents = self.contents.lock();
-        let signal = if matches!(contents.end, Some(End::Closed)) {
-            return Poll::Ready(None);
-        } else if std::mem::take(&mut contents.overflow) {
-            Signal::Gap(GapReason::Overflow)
-        } else if std::mem::take(&mut contents.unreadable) {
-            Signal::Gap(GapReason::FrameUnreadable)
-        } else if std::mem::take(&mut contents.nudge) {
-            Signal::Nudge
-        } else if let Some(frame) = contents.frames.pop_front() {
-            Signal::Frame(frame)
-        } else if let Some(end) = contents.end.take() {
-            contents.end = Some(End::Closed);
-            return Poll::Ready(match end {
-                End::Lost(error) => Some(Err(error)),
-                End::Closed => None,
-            });
-        } else {
-            contents.waker = Some(context.waker().clone());
-            return Poll::Pending;
-        };
-        Poll::Ready(Some(Ok(signal)))
+        self.waiting.close();
     }
 }
 
@@ -166,8 +67,10 @@ impl Stream for Reader {
 mod tests {
     use bytes::Bytes;
     use futures_util::{FutureExt as _, StreamExt as _};
+    use invalidation_core::{ErrorKind, Signal};
 
     use super::*;
+    use crate::{error::error, transport::value::MAX_FRAME};
 
     fn two() -> (Inbox, Reader) {
         pair(2, Sender::Unknown, CancellationToken::new())
@@ -205,6 +108,23 @@ mod tests {
         assert_eq!(next(&mut reader).as_deref(), Some("frame"));
     }
 
+    /// `P18`: large frames are bounded by their bytes: 64 MiB of them wait, and what is above is one gap, be it in a value
+    /// of which a part was taken. Room comes back as they are read.
+    #[test]
+    fn bytes_are_bounded() {
+        const FIT: usize = (64 << 20) / MAX_FRAME;
+        let (inbox, mut reader) = pair(1_024, Sender::Unknown, CancellationToken::new());
+        let large = Bytes::from(vec![0; MAX_FRAME]);
+        (0..1_000).for_each(|_| inbox.put(Value::Frames(vec![large.clone(); 3])));
+        assert_eq!(next(&mut reader).as_deref(), Some("overflow"));
+        for _ in 0..FIT {
+            assert_eq!(next(&mut reader).as_deref(), Some("frame"));
+        }
+        assert_eq!(next(&mut reader), None);
+        inbox.put(frame());
+        assert_eq!(next(&mut reader).as_deref(), Some("frame"));
+    }
+
     /// `P18`: strangers fill nothing, however much nonsense they send.
     #[test]
     fn nonsense_takes_no_room() {
@@ -230,7 +150,7 @@ mod tests {
         }
         let (inbox, mut reader) = two();
         drop(inbox);
-        for expected in ["the task that watched has ended: subscribe again", "end"] {
+        for expected in ["the task that listened has ended: subscribe again", "end"] {
             assert_eq!(next(&mut reader).as_deref(), Some(expected));
         }
         let (inbox, mut reader) = two();

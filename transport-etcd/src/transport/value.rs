@@ -1,6 +1,6 @@
 //! Frames as the value of a key.
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use invalidation_core::NodeId;
 
 /// The largest frame, in bytes: with all around it below the 1.5 MiB that the server takes in a request by default.
@@ -67,19 +67,24 @@ pub(super) fn decode(value: &[u8], node: NodeId) -> Value {
     if value[1..HEAD] == node.to_bytes() {
         return Value::Own;
     }
-    let mut rest = Bytes::copy_from_slice(&value[HEAD..]);
+    let mut rest = &value[HEAD..];
     let mut frames = Vec::with_capacity(1);
     while !rest.is_empty() {
-        let Ok(size) = rest.try_get_u32() else {
+        let Some((frame, behind)) = next_frame(rest) else {
             return Value::Unreadable;
         };
-        let size = size as usize;
-        if size > MAX_FRAME || size > rest.len() {
-            return Value::Unreadable;
-        }
-        frames.push(rest.split_to(size));
+        // Each by itself: the subscription's buffer may keep one of them, and drop the others.
+        frames.push(Bytes::copy_from_slice(frame));
+        rest = behind;
     }
     Value::Frames(frames)
+}
+
+fn next_frame(value: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (size, rest) = value.split_first_chunk::<SIZE>()?;
+    let size = u32::from_be_bytes(*size) as usize;
+    rest.split_at_checked(size)
+        .filter(|(frame, _)| frame.len() <= MAX_FRAME)
 }
 
 #[cfg(test)]
@@ -111,6 +116,16 @@ mod tests {
         assert!(writer.has_room(&largest));
         writer.push(b"");
         assert!(!writer.has_room(&largest));
+    }
+
+    /// `P18`: a frame that waits keeps no other of its value.
+    #[test]
+    fn frames_share_nothing() {
+        let value = value(&[b"small", &[7; 1_000]]);
+        let Value::Frames(frames) = decode(&value, node(2)) else {
+            panic!("expected frames");
+        };
+        assert!(frames.len() == 2 && frames.iter().all(Bytes::is_unique));
     }
 
     /// `P12`: what nobody of ours put is told from frames, whatever it is.

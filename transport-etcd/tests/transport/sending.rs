@@ -9,8 +9,8 @@ use invalidation_testbed::{Proxy, Server};
 use libtest_mimic::Trial;
 
 use crate::stage::{
-    QUIET, builder, client, fresh_cluster, hear, key, node, publish, refusal, subscribe, trial,
-    url, within,
+    QUIET, builder, client, fresh_cluster, hear, key, node, own, publish, refusal, subscribe,
+    trial, url, within,
 };
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -24,6 +24,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial(
             "what_waited_too_long_is_never_sent",
             what_waited_too_long_is_never_sent,
+        ),
+        trial(
+            "large_frames_that_wait_are_bounded",
+            large_frames_that_wait_are_bounded,
         ),
     ]
 }
@@ -149,4 +153,30 @@ async fn what_waited_too_long_is_never_sent(etcd: &'static Server) {
     heard.remove("in flight");
     heard.remove("in time");
     assert_eq!(heard, BTreeSet::from(["after".to_owned()]));
+}
+
+/// `P18`: of large frames, fewer wait for who does not read than of small ones: the others are a gap.
+async fn large_frames_that_wait_are_bounded(_etcd: &'static Server) {
+    const AT_ONCE: usize = 100;
+    let etcd = own(&[]).await;
+    let cluster = fresh_cluster();
+    let (from, to) = (
+        node(&cluster, etcd.address()),
+        node(&cluster, etcd.address()),
+    );
+    let mut subscription = subscribe(&to).await;
+    let large = Bytes::from(vec![b'x'; from.capabilities().max_frame]);
+    // Together far below the number that may wait. The watch may be behind what was published before.
+    for _ in 0..4 {
+        for _ in 0..AT_ONCE {
+            let frame = Outgoing::to_all(large.clone());
+            within("publish", from.publish(frame)).await.unwrap();
+        }
+        let heard = hear(&mut subscription).await;
+        if heard == "gap: overflow" {
+            return;
+        }
+        assert!(heard.len() == large.len(), "expected a frame or a gap");
+    }
+    panic!("expected a gap, and all waits");
 }

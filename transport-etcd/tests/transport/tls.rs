@@ -1,9 +1,9 @@
 //! TLS, by an authority of the trial's own.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use invalidation_core::{CacheInvalidationTransport as _, ErrorKind};
-use invalidation_testbed::Server;
+use invalidation_testbed::{Proxy, Server};
 use invalidation_transport_etcd::EtcdTransportBuilder;
 use libtest_mimic::Trial;
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
@@ -16,6 +16,10 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("a_checked_certificate_serves", a_checked_certificate_serves),
         trial("an_unknown_client_is_denied", an_unknown_client_is_denied),
+        trial(
+            "a_member_that_refuses_is_passed_over",
+            a_member_that_refuses_is_passed_over,
+        ),
     ]
 }
 
@@ -57,11 +61,20 @@ impl Papers {
         self.folder.join(name)
     }
 
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap()
+    }
+
     /// A server with its certificate, and which asks for one or not.
     async fn server(&self, asks: bool) -> Server {
-        let [certificate, key, clients] =
-            ["server.pem", "server.key", "ca.pem"].map(|name| self.path(name));
-        blocking(move || Server::etcd_with_tls(&certificate, &key, asks.then_some(&*clients)))
+        self.server_for(asks.then_some("ca.pem")).await
+    }
+
+    /// A server with its certificate, and which asks for one of this authority.
+    async fn server_for(&self, authority: Option<&str>) -> Server {
+        let [certificate, key] = ["server.pem", "server.key"].map(|name| self.path(name));
+        let clients = authority.map(|name| self.path(name));
+        blocking(move || Server::etcd_with_tls(&certificate, &key, clients.as_deref()))
             .await
             .unwrap()
     }
@@ -135,4 +148,45 @@ async fn an_unknown_client_is_denied(_etcd: &'static Server) {
         ErrorKind::Denied,
     )
     .await;
+}
+
+/// One member with a certificate of another authority, and one that wants another of ours, are no reason not to go to the
+/// one that serves, whichever is asked first. What they said is told where none serves, whatever ails the others.
+async fn a_member_that_refuses_is_passed_over(_etcd: &'static Server) {
+    let (papers, others) = (
+        Papers::for_server("127.0.0.1"),
+        Papers::for_server("127.0.0.1"),
+    );
+    let good = papers.server(false).await;
+    let strange = others.server(false).await;
+    // With a certificate that is accepted, and an authority that knows none of ours.
+    papers.write("ca-of-clients.pem", &others.read("ca.pem"));
+    let picky = papers.server_for(Some("ca-of-clients.pem")).await;
+    let down = Proxy::to(good.address()).unwrap();
+    down.cut();
+    let silent = Proxy::to(good.address()).unwrap();
+    silent.black_hole();
+    let cluster = fresh_cluster();
+    let of = |members: &[SocketAddr], connect_timeout| {
+        let members: Vec<_> = members.iter().map(SocketAddr::to_string).collect();
+        builder(&cluster, &format!("etcds://{}", members.join(",")))
+            .connect_timeout(connect_timeout)
+            .ca_file(papers.path("ca.pem"))
+            .client_certificate(papers.path("client.pem"), papers.path("client.key"))
+    };
+    let [good, strange, picky] = [&good, &strange, &picky].map(Server::address);
+    // Each begins with any of them.
+    let long = Duration::from_secs(4);
+    for _ in 0..6 {
+        serves(|| of(&[strange, good, picky], long)).await;
+    }
+    is_refused(|| of(&[picky, down.address()], long), ErrorKind::Denied).await;
+    is_refused(|| of(&[picky, strange], long), ErrorKind::Denied).await;
+    is_refused(|| of(&[down.address()], long), ErrorKind::Unavailable).await;
+    // Nobody waits for the silent until the call's own time is over.
+    let members = [strange, down.address(), silent.address()];
+    let short = Duration::from_millis(1_500);
+    for _ in 0..2 {
+        is_refused(|| of(&members, short), ErrorKind::Denied).await;
+    }
 }

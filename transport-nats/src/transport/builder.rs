@@ -75,7 +75,8 @@ impl NatsTransportBuilder {
         self
     }
 
-    /// How many frames may wait for the node before they become a gap. Default: 1,024.
+    /// How many frames may wait for the node before they become a gap. They are counted, of whatever size: memory for so many
+    /// of [`max_frame`](Self::max_frame) may be taken. Default: 1,024.
     pub fn buffered(mut self, frames: usize) -> Self {
         self.buffered = frames;
         self

@@ -143,7 +143,7 @@ impl Line {
             state: Arc::clone(&self.state),
             subjects: self.settings.subjects.clone(),
             sender: self.settings.sender,
-            settling: is_one_of_several.then(|| Box::pin(sleep(settles))),
+            settling: is_one_of_several.then(|| Box::pin(sleep(settles)) as _),
             is_over: false,
         }
     }

@@ -84,7 +84,7 @@ impl PgTransportBuilder {
         self
     }
 
-    /// How many frames may wait for the node before they become a gap. Default: 1,024.
+    /// How many frames may wait for the node before they become a gap; of large ones, no more than 64 MiB. Default: 1,024.
     pub fn buffered(mut self, frames: usize) -> Self {
         self.buffered = frames;
         self

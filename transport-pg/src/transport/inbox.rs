@@ -1,150 +1,60 @@
-//! A subscription's buffer: bounded, and overflow becomes a gap.
+//! A subscription's buffer, and what of it is counted.
 
-use std::{
-    collections::VecDeque,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, Waker},
+use invalidation_core::{
+    Error, Frame, GapReason, Sender,
+    backend::{self, InboxLimits, InboxReader},
 };
-
-use futures_util::Stream;
-use invalidation_core::{Error, Frame, GapReason, Sender, Signal};
 use metrics::counter;
-use parking_lot::{Mutex, MutexGuard};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{failure::link_lost, payload::Payload};
+use super::payload::Payload;
+use crate::error::BACKEND;
 
-/// The listening task's end. When it is dropped, however that comes, the subscription ends.
+/// The listening task's end.
 #[derive(Debug)]
 pub(super) struct Inbox {
-    contents: Arc<Mutex<Contents>>,
-    max_frames: usize,
+    waiting: backend::Inbox,
     sender: Sender,
 }
 
 /// The reader's end. Dropping it ends the listening task.
-#[derive(Debug)]
-pub(super) struct Reader {
-    contents: Arc<Mutex<Contents>>,
-    _stop: DropGuard,
-}
-
-#[derive(Debug, Default)]
-struct Contents {
-    frames: VecDeque<Frame>,
-    /// Signals to be told, one of each: what came before one is told is covered by it (`P18`).
-    overflow: bool,
-    unreadable: bool,
-    nudge: bool,
-    end: Option<End>,
-    waker: Option<Waker>,
-}
-
-#[derive(Debug)]
-enum End {
-    /// The link was lost: told after what came over it.
-    Lost(Error),
-    /// Nobody waits for more.
-    Closed,
-}
+pub(super) type Reader = InboxReader<DropGuard>;
 
 /// A buffer of so many frames, which come from `sender`; the token ends when its reader goes.
 pub(super) fn pair(max_frames: usize, sender: Sender, stop: CancellationToken) -> (Inbox, Reader) {
-    let contents = Arc::<Mutex<Contents>>::default();
-    let inbox = Inbox {
-        contents: Arc::clone(&contents),
-        max_frames,
-        sender,
-    };
-    let reader = Reader {
-        contents,
-        _stop: stop.drop_guard(),
-    };
-    (inbox, reader)
+    let limits = InboxLimits::new(BACKEND, max_frames);
+    let (waiting, reader) = backend::Inbox::new(limits, stop.drop_guard());
+    (Inbox { waiting, sender }, reader)
 }
 
 impl Inbox {
     /// Takes what a notification says, without waiting.
     pub(super) fn put(&self, payload: Payload) {
-        let mut contents = self.contents.lock();
         match payload {
-            Payload::Frame(_) if contents.frames.len() >= self.max_frames => {
-                counter!("cache_invalidation_postgres_subscription_overflows_total").increment(1);
-                contents.overflow = true;
+            Payload::Frame(bytes) => {
+                if self.waiting.put([Frame::new(bytes, self.sender)]) > 0 {
+                    counter!("cache_invalidation_postgres_subscription_overflows_total")
+                        .increment(1);
+                }
             }
-            Payload::Frame(bytes) => contents.frames.push_back(Frame::new(bytes, self.sender)),
-            Payload::Nudge => contents.nudge = true,
+            Payload::Nudge => self.waiting.nudge(),
             Payload::Unreadable => {
                 counter!("cache_invalidation_postgres_unreadable_total").increment(1);
-                contents.unreadable = true;
+                self.waiting.gap(GapReason::FrameUnreadable);
             }
         }
-        wake(contents);
     }
 
     /// Ends the subscription after what waits in it.
     pub(super) fn lose(&self, error: Error) {
-        counter!("cache_invalidation_postgres_links_lost_total").increment(1);
-        let mut contents = self.contents.lock();
-        contents.end = Some(End::Lost(error));
-        wake(contents);
+        if self.waiting.lose(error) {
+            counter!("cache_invalidation_postgres_links_lost_total").increment(1);
+        }
     }
 
     /// Ends the subscription at once.
     pub(super) fn close(&self) {
-        let mut contents = self.contents.lock();
-        contents.frames.clear();
-        contents.end = Some(End::Closed);
-        wake(contents);
-    }
-}
-
-impl Drop for Inbox {
-    fn drop(&mut self) {
-        let mut contents = self.contents.lock();
-        contents
-            .end
-            .get_or_insert_with(|| End::Lost(link_lost("the task that listened has ended")));
-        wake(contents);
-    }
-}
-
-/// Wakes the reader with the lock released, so that it does not meet it.
-fn wake(mut contents: MutexGuard<'_, Contents>) {
-    let waker = contents.waker.take();
-    drop(contents);
-    if let Some(waker) = waker {
-        waker.wake();
-    }
-}
-
-impl Stream for Reader {
-    type Item = Result<Signal, Error>;
-
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut contents = self.contents.lock();
-        let signal = if matches!(contents.end, Some(End::Closed)) {
-            return Poll::Ready(None);
-        } else if std::mem::take(&mut contents.overflow) {
-            Signal::Gap(GapReason::Overflow)
-        } else if std::mem::take(&mut contents.unreadable) {
-            Signal::Gap(GapReason::FrameUnreadable)
-        } else if std::mem::take(&mut contents.nudge) {
-            Signal::Nudge
-        } else if let Some(frame) = contents.frames.pop_front() {
-            Signal::Frame(frame)
-        } else if let Some(end) = contents.end.take() {
-            contents.end = Some(End::Closed);
-            return Poll::Ready(match end {
-                End::Lost(error) => Some(Err(error)),
-                End::Closed => None,
-            });
-        } else {
-            contents.waker = Some(context.waker().clone());
-            return Poll::Pending;
-        };
-        Poll::Ready(Some(Ok(signal)))
+        self.waiting.close();
     }
 }
 
@@ -152,8 +62,10 @@ impl Stream for Reader {
 mod tests {
     use bytes::Bytes;
     use futures_util::{FutureExt as _, StreamExt as _};
+    use invalidation_core::Signal;
 
     use super::*;
+    use crate::transport::failure::link_lost;
 
     fn two() -> (Inbox, Reader) {
         pair(2, Sender::Unknown, CancellationToken::new())
@@ -212,7 +124,7 @@ mod tests {
         }
         let (inbox, mut reader) = two();
         drop(inbox);
-        for expected in ["the task that listened has ended", "end"] {
+        for expected in ["the task that listened has ended: subscribe again", "end"] {
             assert_eq!(next(&mut reader).as_deref(), Some(expected));
         }
         let (inbox, mut reader) = two();

@@ -1,16 +1,10 @@
-//! A subscription's buffer: bounded, and overflow becomes a gap. The task that reads the connection fills it directly.
+//! A subscription's buffer, and what of it is counted. The task that reads the connection fills it directly.
 
-use std::{
-    collections::VecDeque,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, Waker},
+use invalidation_core::{
+    Error, Frame, GapReason, Sender,
+    backend::{self, InboxLimits, InboxReader},
 };
-
-use futures_util::Stream;
-use invalidation_core::{Error, Frame, GapReason, Sender, Signal};
 use metrics::counter;
-use parking_lot::{Mutex, MutexGuard};
 use redis::{
     PushInfo, PushKind, Value,
     aio::{AsyncPushSender, SendError},
@@ -21,110 +15,57 @@ use super::{
     failure::link_lost,
     payload::{self, Payload},
 };
+use crate::error::BACKEND;
 
-/// How many bytes of frames may wait, whatever their number.
-const MAX_BYTES: usize = 64 << 20;
-
-/// The connection's end. When it is dropped, however that comes, the subscription ends.
+/// The connection's end.
 #[derive(Debug)]
 pub(super) struct Inbox {
-    contents: Arc<Mutex<Contents>>,
-    max_frames: usize,
+    waiting: backend::Inbox,
     sender: Sender,
 }
 
 /// The reader's end. Dropping it ends the connection.
-#[derive(Debug)]
-pub(super) struct Reader {
-    contents: Arc<Mutex<Contents>>,
-    _stop: DropGuard,
-}
-
-#[derive(Debug, Default)]
-struct Contents {
-    frames: VecDeque<Frame>,
-    /// Of the frames, together.
-    bytes: usize,
-    /// How many messages have ever come.
-    heard: u64,
-    /// Signals to be told, one of each: what came before one is told is covered by it (`P18`).
-    overflow: bool,
-    unreadable: bool,
-    nudge: bool,
-    end: Option<End>,
-    waker: Option<Waker>,
-}
-
-#[derive(Debug)]
-enum End {
-    /// The link was lost: told after what came over it.
-    Lost(Error),
-    /// Nobody waits for more.
-    Closed,
-}
+pub(super) type Reader = InboxReader<DropGuard>;
 
 /// A buffer of so many frames, which come from `sender`; the token ends when its reader goes.
 pub(super) fn pair(max_frames: usize, sender: Sender, stop: CancellationToken) -> (Inbox, Reader) {
-    let contents = Arc::<Mutex<Contents>>::default();
-    let inbox = Inbox {
-        contents: Arc::clone(&contents),
-        max_frames,
-        sender,
-    };
-    let reader = Reader {
-        contents,
-        _stop: stop.drop_guard(),
-    };
-    (inbox, reader)
+    let limits = InboxLimits::new(BACKEND, max_frames);
+    let (waiting, reader) = backend::Inbox::new(limits, stop.drop_guard());
+    (Inbox { waiting, sender }, reader)
 }
 
 impl Inbox {
     /// Takes what a message says, without waiting.
     fn put(&self, payload: Payload) {
-        let mut contents = self.contents.lock();
-        contents.heard += 1;
         match payload {
-            Payload::Frame(bytes)
-                if contents.frames.len() >= self.max_frames
-                    || contents.bytes + bytes.len() > MAX_BYTES =>
-            {
-                counter!("cache_invalidation_redis_subscription_overflows_total").increment(1);
-                contents.overflow = true;
-            }
             Payload::Frame(bytes) => {
-                contents.bytes += bytes.len();
-                contents.frames.push_back(Frame::new(bytes, self.sender));
+                if self.waiting.put([Frame::new(bytes, self.sender)]) > 0 {
+                    counter!("cache_invalidation_redis_subscription_overflows_total").increment(1);
+                }
             }
-            Payload::Nudge => contents.nudge = true,
+            Payload::Nudge => self.waiting.nudge(),
             Payload::Unreadable => {
                 counter!("cache_invalidation_redis_unreadable_total").increment(1);
-                contents.unreadable = true;
+                self.waiting.gap(GapReason::FrameUnreadable);
             }
         }
-        wake(contents);
     }
 
     /// How many messages have ever come: one more is a sign of life.
     pub(super) fn heard(&self) -> u64 {
-        self.contents.lock().heard
+        self.waiting.heard()
     }
 
     /// Ends the subscription after what waits in it. The first reason is told.
     pub(super) fn lose(&self, error: Error) {
-        let mut contents = self.contents.lock();
-        if contents.end.is_none() {
+        if self.waiting.lose(error) {
             counter!("cache_invalidation_redis_links_lost_total").increment(1);
-            contents.end = Some(End::Lost(error));
         }
-        wake(contents);
     }
 
     /// Ends the subscription at once.
     pub(super) fn close(&self) {
-        let mut contents = self.contents.lock();
-        contents.frames.clear();
-        contents.end = Some(End::Closed);
-        wake(contents);
+        self.waiting.close();
     }
 }
 
@@ -148,54 +89,10 @@ impl AsyncPushSender for Inbox {
     }
 }
 
-impl Drop for Inbox {
-    fn drop(&mut self) {
-        self.lose(link_lost("the task that listened has ended"));
-    }
-}
-
-/// Wakes the reader with the lock released, so that it does not meet it.
-fn wake(mut contents: MutexGuard<'_, Contents>) {
-    let waker = contents.waker.take();
-    drop(contents);
-    if let Some(waker) = waker {
-        waker.wake();
-    }
-}
-
-impl Stream for Reader {
-    type Item = Result<Signal, Error>;
-
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut contents = self.contents.lock();
-        let signal = if matches!(contents.end, Some(End::Closed)) {
-            return Poll::Ready(None);
-        } else if std::mem::take(&mut contents.overflow) {
-            Signal::Gap(GapReason::Overflow)
-        } else if std::mem::take(&mut contents.unreadable) {
-            Signal::Gap(GapReason::FrameUnreadable)
-        } else if std::mem::take(&mut contents.nudge) {
-            Signal::Nudge
-        } else if let Some(frame) = contents.frames.pop_front() {
-            contents.bytes -= frame.bytes.len();
-            Signal::Frame(frame)
-        } else if let Some(end) = contents.end.take() {
-            contents.end = Some(End::Closed);
-            return Poll::Ready(match end {
-                End::Lost(error) => Some(Err(error)),
-                End::Closed => None,
-            });
-        } else {
-            contents.waker = Some(context.waker().clone());
-            return Poll::Pending;
-        };
-        Poll::Ready(Some(Ok(signal)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use futures_util::{FutureExt as _, StreamExt as _};
+    use invalidation_core::Signal;
 
     use super::*;
 
@@ -245,7 +142,7 @@ mod tests {
     #[test]
     fn bytes_are_bounded() {
         let (inbox, mut reader) = pair(1_000, Sender::Unknown, CancellationToken::new());
-        let large = || message([&b"1"[..], &vec![0; MAX_BYTES / 2]].concat());
+        let large = || message([&b"1"[..], &vec![0; 32 << 20]].concat());
         (0..3).for_each(|_| push(&inbox, large()));
         for expected in ["overflow", "frame"] {
             assert_eq!(next(&mut reader).as_deref(), Some(expected));
@@ -299,7 +196,7 @@ mod tests {
         }
         let (inbox, mut reader) = two();
         drop(inbox);
-        for expected in ["the task that listened has ended", "end"] {
+        for expected in ["the task that listened has ended: subscribe again", "end"] {
             assert_eq!(next(&mut reader).as_deref(), Some(expected));
         }
         let (inbox, mut reader) = two();
