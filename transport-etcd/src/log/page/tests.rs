@@ -419,6 +419,33 @@ fn p20_a_loss_is_told_once() {
     assert_eq!(store.meta, told);
 }
 
+/// P20: nodes that each have an epoch of a past of its own, none of which the log knows, settle on one.
+#[test]
+fn p20_many_lost_pasts_come_to_an_end() {
+    let store = Store::fresh();
+    let mut nodes: Vec<_> = (0..12)
+        .map(|_| {
+            let lost = Store {
+                meta: Meta::random(RINGS, 1),
+                ..store.clone()
+            };
+            Reader::cold(&lost, SIZE)
+        })
+        .collect();
+    let mut store = store;
+    for _ in 0..4 {
+        for node in &mut nodes {
+            node.catch_up(&mut store);
+        }
+    }
+    let told = store.meta.epoch;
+    for node in &mut nodes {
+        node.catch_up(&mut store);
+        assert!(node.gaps <= 2, "{} gaps", node.gaps);
+    }
+    assert_eq!(store.meta.epoch, told);
+}
+
 /// P20: a reader that keeps up has no gap where nothing is lost.
 #[test]
 fn p20_who_keeps_up_has_no_gap() {
