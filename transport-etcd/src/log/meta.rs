@@ -14,8 +14,9 @@ pub(crate) const MAX_RINGS: u32 = 24;
 /// The most entries that a ring keeps.
 pub(crate) const MAX_CAPACITY: u32 = 1_024;
 
-/// How many past epochs are remembered.
-const MAX_PAST: usize = 8;
+/// How many past epochs are remembered. Each node with one that the log does not know adds two, and where that pushed out
+/// the one that another node was given just before, they would go on renewing it in turn.
+const MAX_PAST: usize = 32;
 
 /// 128 random bits of whoever made the log, or found that it had lost something.
 pub(crate) type Epoch = [u8; 16];

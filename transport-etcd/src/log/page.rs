@@ -38,7 +38,8 @@ pub(crate) enum Fate {
     Kept,
     /// It is in no past of this log: an older state came back.
     Lost,
-    /// Its ring is not there. Where all rings were asked for, somebody has deleted that, which each reader counts by itself.
+    /// Its ring is not there. Where all rings were asked for, somebody has deleted that, which each reader counts by itself;
+    /// or an older state came back in which it had been.
     Absent,
 }
 
@@ -135,13 +136,18 @@ impl View {
         gap: Option<GapReason>,
         unread: &[Seen],
     ) -> bool {
-        self.is_any(mark, gap, unread, |fate| fate != Fate::Kept)
+        self.is_any(mark, gap, unread, |append| self.fate(append) != Fate::Kept)
     }
 
     /// Whether something is lost of which other readers may not know: by what this reader has read, who has a `gap` or none,
     /// or by what the handle has appended. Of a view of all rings.
     pub(crate) fn has_lost(&self, mark: &Mark, gap: Option<GapReason>, unread: &[Seen]) -> bool {
-        self.is_any(mark, gap, unread, |fate| fate == Fate::Lost)
+        self.is_any(mark, gap, unread, |append| match self.fate(append) {
+            Fate::Kept => false,
+            Fate::Lost => true,
+            // Had it been deleted here, this reader would have missed it.
+            Fate::Absent => gap.is_none() && append.witness.place.revision > mark.at.revision,
+        })
     }
 
     fn is_any(
@@ -149,7 +155,7 @@ impl View {
         mark: &Mark,
         gap: Option<GapReason>,
         unread: &[Seen],
-        is: impl Fn(Fate) -> bool,
+        is_lost: impl Fn(&Seen) -> bool,
     ) -> bool {
         let read = Seen {
             identity: mark.identity,
@@ -159,8 +165,7 @@ impl View {
             mark.identity == self.known.identity
                 && self.places().any(|place| is_of_another_past(mark, place))
         };
-        gap.is_some() && (is(self.fate(&read)) || is_of_another_past())
-            || unread.iter().any(|append| is(self.fate(append)))
+        gap.is_some() && (is_lost(&read) || is_of_another_past()) || unread.iter().any(is_lost)
     }
 
     /// What became of an append that was there (`P1`, `P10`).
@@ -174,7 +179,11 @@ impl View {
         if was.epoch != is.epoch {
             return fate_if(!self.known.meta.knows(was.epoch));
         }
-        if was.created != is.created || append.witness == Witness::NONE {
+        // Only a restore takes back that it was made anew, or put there by hand, with the same epoch.
+        if was.created != is.created {
+            return fate_if(was.created > is.created);
+        }
+        if append.witness == Witness::NONE {
             return Fate::Kept;
         }
         if self.newest.revision < place.revision {

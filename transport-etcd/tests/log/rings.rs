@@ -15,6 +15,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("p13_a_ring_that_forgot_is_told", forgotten),
         trial("p13_a_ring_that_forgets_between_two_pages_is_told", between),
         trial("p1_many_nodes_append_at_once", contention),
+        trial("p10_a_log_that_lost_nothing_keeps_its_epoch", kept),
         trial("p10_a_ring_that_was_deleted_is_made_anew", deleted),
         trial("p12_a_ring_that_is_none_is_made_anew", junk),
         trial("p12_what_is_no_newest_is_written_over", no_newest),
@@ -105,6 +106,65 @@ async fn contention(server: &'static Server) {
         assert!(
             own.into_iter().eq(&in_order),
             "P1: node {node}: in its own order"
+        );
+    }
+}
+
+/// P10, P20: nodes that append and read at the same moment, so that reads pass appends that are not acknowledged yet, and
+/// rings that forget what was not read, are no loss.
+async fn kept(server: &'static Server) {
+    for capacity in [2, 1_000] {
+        let cluster = fresh();
+        let builder = builder(server.address(), &cluster)
+            .rings(4)
+            .ring_entries(capacity);
+        installed(builder.clone()).await;
+        let mut admin = client(server).await;
+        let meta = format!("{}meta", prefix(&cluster));
+        let before = admin.get(meta.as_str(), None).await.unwrap();
+        let mut nodes = tokio::task::JoinSet::new();
+        for _ in 0..4 {
+            let log = installed(builder.clone()).await;
+            let client = client(server).await;
+            nodes.spawn(async move {
+                let mut reader = Reader::cold(&log).await;
+                let mut gaps = Vec::new();
+                let appends = async {
+                    for number in 0..60 {
+                        if number % 3 == 0 {
+                            let mut transaction = EtcdTransaction::new();
+                            transaction.append_in(&log, &[key("t")]).await.unwrap();
+                            transaction.commit(&client).await.unwrap();
+                        } else {
+                            append(&log, "a").await;
+                        }
+                    }
+                };
+                let reads = async {
+                    loop {
+                        if let Err(reason) = reader.read().await {
+                            gaps.push(reason);
+                        }
+                    }
+                };
+                tokio::select! {
+                    () = appends => {}
+                    () = reads => {}
+                }
+                for _ in 0..2 {
+                    gaps.extend(reader.read().await.err());
+                }
+                gaps
+            });
+        }
+        let gaps = nodes.join_all().await.concat();
+        let is_expected = |reason: &_| *reason == GapReason::Purged && capacity == 2;
+        assert!(gaps.iter().all(is_expected), "{capacity}: {gaps:?}");
+        let after = admin.get(meta.as_str(), None).await.unwrap();
+        assert_eq!(
+            before.kvs()[0].value(),
+            after.kvs()[0].value(),
+            "{capacity}: the epoch is kept"
         );
     }
 }
