@@ -21,6 +21,10 @@ use crate::{
     server::{Link, Wish},
 };
 
+/// How long those who are to apply a frame go before the fence behind it, which would take the processor from them, here and
+/// at the server. One serves all frames of that moment.
+const MOMENT: Duration = Duration::from_millis(1);
+
 /// A link over which this user may send and receive frames. Dropping it ends all that uses it.
 pub(super) struct Line {
     link: Link,
@@ -88,6 +92,7 @@ impl Line {
             Ok(Err(error)) => return Err(from_publish(error, size, client.max_payload())),
             Err(_) => return Err(timed_out(OPERATION, self.settings.publish_timeout)),
         }
+        sleep(MOMENT).await;
         self.answered(OPERATION, deadline, self.confirmation())
             .await
     }
@@ -162,7 +167,7 @@ impl Line {
     fn confirmation(&self) -> Answer {
         let (answer, fence) = self.state.wait();
         if let Some(fence) = fence {
-            // At once, so that it goes with the frame before it, in one packet.
+            // At once, so that whoever is cancelled has sent it.
             let sending = self.link.client().publish(self.fences.clone(), fence);
             if !matches!(sending.now_or_never(), Some(Ok(()))) {
                 self.state.held_up.notify_one();
