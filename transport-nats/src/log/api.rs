@@ -24,6 +24,16 @@ use crate::error::error;
 /// By which the server refuses a message unless the stream's last sequence is this.
 const EXPECTED_LAST: &str = "Nats-Expected-Last-Sequence";
 
+/// What became of a request to make the stream.
+#[derive(Debug)]
+pub(super) enum Creation {
+    Made,
+    /// There is one with another configuration.
+    IsThere,
+    /// By another stream, or by this one, where another client made it at the same moment.
+    SubjectTaken(Error),
+}
+
 /// The subjects of one stream.
 #[derive(Debug)]
 pub(super) struct Api {
@@ -86,20 +96,25 @@ impl Api {
         self.understood(operation, answer).map(Some)
     }
 
-    /// Makes the stream. `false` if there is one with another configuration.
+    /// Makes the stream.
     pub(super) async fn create(
         &self,
         session: &Session,
         operation: &'static str,
         config: &Config,
-    ) -> Result<bool, Error> {
+    ) -> Result<Creation, Error> {
         let answer: InfoAnswer = self
             .ask(session, operation, "CREATE", body(operation, config)?)
             .await?;
-        match answer.error {
-            None => Ok(true),
-            Some(refused) if refused.code() == failure::OTHER_CONFIG => Ok(false),
-            Some(refused) => Err(refused.into_error(operation, &self.place)),
+        let Some(refused) = answer.error else {
+            return Ok(Creation::Made);
+        };
+        let code = refused.code();
+        let error = refused.into_error(operation, &self.place);
+        match code {
+            failure::OTHER_CONFIG => Ok(Creation::IsThere),
+            failure::SUBJECT_TAKEN => Ok(Creation::SubjectTaken(error)),
+            _ => Err(error),
         }
     }
 

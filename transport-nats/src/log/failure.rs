@@ -10,6 +10,7 @@ use crate::error::error;
 pub(super) const NO_MESSAGE: u32 = 10_037;
 pub(super) const OTHER_CONFIG: u32 = 10_058;
 pub(super) const NO_STREAM: u32 = 10_059;
+pub(super) const SUBJECT_TAKEN: u32 = 10_065;
 pub(super) const OTHER_CAME_FIRST: u32 = 10_071;
 
 /// An error of the API.
@@ -71,7 +72,7 @@ fn meaning(code: u32, description: &str) -> (ErrorKind, &'static str) {
             ErrorKind::Unavailable,
             "the stream STREAM does not exist: run install, as a node does when it starts",
         ),
-        10_065 => (
+        SUBJECT_TAKEN => (
             ErrorKind::Invalid,
             "another stream takes the subject SUBJECT: give the log another subject, or the other stream fewer",
         ),

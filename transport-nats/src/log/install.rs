@@ -4,7 +4,14 @@ use std::sync::atomic::Ordering;
 
 use invalidation_core::{Error, ErrorKind, Retry};
 
-use super::{Shared, api::Info, connection::Session, opening, place::Place, stream::Config};
+use super::{
+    Shared,
+    api::{Creation, Info},
+    connection::Session,
+    opening,
+    place::Place,
+    stream::Config,
+};
 use crate::error::error;
 
 /// Makes the stream unless it is there, and looks whether it can be trusted. Many may do so at once: the server makes it
@@ -20,14 +27,15 @@ pub(super) async fn install(
         None => {
             let config = Config::new(&api.place, &settings.wanted);
             // If there is another by now, it is looked at like one that was there before.
-            let is_own = api.create(session, operation, &config).await?;
-            if is_own {
+            let creation = api.create(session, operation, &config).await?;
+            if matches!(creation, Creation::Made) {
                 let stream = &api.place.stream;
                 tracing::info!(%stream, "made the stream of the invalidation log");
             }
-            match api.info(session, operation).await? {
-                Some(found) => found,
-                None => return Err(no_stream(operation, &api.place)),
+            match (api.info(session, operation).await?, creation) {
+                (Some(found), _) => found,
+                (None, Creation::SubjectTaken(error)) => return Err(error),
+                (None, _) => return Err(no_stream(operation, &api.place)),
             }
         }
     };
