@@ -128,8 +128,9 @@ use crate::{
 /// - Authentication, with a role for this prefix, and `--auth-token jwt`, or know this: a simple token of before a restore is
 ///   waited for by the restored member, so that the first call of each handle ends with its timeout.
 /// - A full store ([`ReadOnly`](invalidation_core::ErrorKind::ReadOnly)) is still read.
-/// - A restored store needs nothing more: see above. One with another cluster id (`--initial-cluster-token`) is told to every
-///   reader by that alone.
+/// - A restored store needs nothing more: see above. One with another cluster id (`--initial-cluster-token`) is told by that
+///   alone to every reader that was on the one before. Do not go back to that one's disk: whoever slept meanwhile would
+///   take it for what he left, and is not told of what was appended to the other.
 #[derive(Debug)]
 pub struct EtcdLog {
     shared: Arc<Shared>,
