@@ -42,6 +42,7 @@ struct State {
     gate: Gate,
     refuses: bool,
     begun: u64,
+    lost: u64,
     looked: u64,
     /// How many had begun when the newest looked.
     looked_at: u64,
@@ -55,6 +56,7 @@ impl GatedLog {
             gate: Gate::Open,
             refuses: false,
             begun: 0,
+            lost: 0,
             looked: 0,
             looked_at: 0,
             ended: 0,
@@ -86,6 +88,12 @@ impl GatedLog {
     pub(crate) fn next_begun(&self) -> impl Future<Output = ()> {
         let begun = self.state.borrow().begun;
         self.until(move |state| state.begun > begun)
+    }
+
+    /// Waits until a read is lost after this *call*, whenever the future is polled.
+    pub(crate) fn next_lost(&self) -> impl Future<Output = ()> {
+        let lost = self.state.borrow().lost;
+        self.until(move |state| state.lost > lost)
     }
 
     /// Waits until a read has looked after this *call*, whenever the future is polled.
@@ -130,7 +138,10 @@ impl GatedLog {
             let gate = may.await.expect("its sender lives").gate;
             match gate {
                 Gate::Fails => return Err(self.unreadable()),
-                Gate::Loses => std::future::pending().await,
+                Gate::Loses => {
+                    self.state.send_modify(|state| state.lost += 1);
+                    std::future::pending().await
+                }
                 Gate::Pages(_) => {
                     let mut taken = false;
                     self.state.send_modify(|state| {

@@ -96,7 +96,7 @@ pub(crate) async fn lost_read_is_given_up(
         stage.warm(0, "1").await;
         let gate = &stage.places[0].gate;
         gate.set(Gate::Loses);
-        gate.next_begun().await; // It is lost, unless what was under way before has come through.
+        gate.next_lost().await;
         gate.set(Gate::Open);
         stage.write_elsewhere("1", version).await;
         stage.converges("1", version).await;
